@@ -1,0 +1,39 @@
+"""Packaging. The one place that lists dependencies, and the mapping of the top-level folders to the package `clickstream`.
+
+The folders can't be packages of their own name (the standard library owns `io`), so `clickstream` is mapped onto the root:
+`io/sql.py` is imported as `clickstream.io.sql`.
+"""
+
+from setuptools import setup
+
+REQUIRED = [
+    "apache-beam[gcp]>=2.77,<2.78",
+    "beam-nuggets>=0.18.1,<0.19",
+    "confluent-kafka>=2.6",
+    "cryptography>=42",  # PyMySQL needs it for MySQL 8's and 9's default authentication
+    "elasticsearch>=8.19,<10",
+    "msgspec>=0.19",
+    "numpy>=1.26",
+    "orjson>=3.10",
+    "polars>=1.30",
+    "pyarrow>=18",
+    "PyMySQL>=1.1",
+    "rich>=13",
+    "SQLAlchemy>=1.4.50,<2",  # beam-nuggets pins it
+    "zstandard>=0.22",  # Beam reads .zst with it
+]
+REPORT = ["altair>=5.5", "vl-convert-python>=1.7"]
+TEST = ["duckdb>=1.1", "hypothesis>=6.100", "mypy>=1.14", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.9", "types-PyMySQL"]
+
+setup(
+    name="clickstream-beam",
+    version="0.1.0",
+    description="Clicks from Kafka or files to exact page metrics in MySQL and Elasticsearch, as a portable Apache Beam pipeline",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    package_dir={"clickstream": "."},
+    packages=["clickstream.pipeline", "clickstream.transforms", "clickstream.io", "clickstream.sql"],
+    package_data={"": ["py.typed"], "clickstream.sql": ["*.sql"]},
+    install_requires=REQUIRED,
+    extras_require={"report": REPORT, "test": TEST},
+)
