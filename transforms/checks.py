@@ -1,0 +1,104 @@
+"""What a decoded record must satisfy beyond its types, checked a column at a time. The first check that fails gives the reason."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from clickstream.transforms.decode import Refusal
+from clickstream.transforms.schema import UTC_MS
+from clickstream.transforms.times import Millis, to_epoch_ms
+from clickstream.transforms.urls import UrlError, normalise_url
+
+MAX_COUNTRY_LENGTH = 128
+MAX_TEXT_LENGTH = 512
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Checks:
+    """Collects, for each of `count` records, the first check that it fails."""
+
+    def __init__(self, count: int) -> None:
+        self._reason = np.zeros(count, np.int32)  # 0: none so far; n: the n-th of _found
+        self._found: list[tuple[str, str]] = []
+
+    @property
+    def passed(self) -> Mask | None:
+        """Which records failed nothing; None if all did well."""
+        return self._reason == 0 if self._found else None
+
+    def refuse(self, bad: Mask, reason: str, detail: str) -> None:
+        """Refuses the records marked in `bad` that no earlier check refused."""
+        if bad.any() and (bad := bad & (self._reason == 0)).any():
+            self._found.append((reason, detail))
+            self._reason[bad] = len(self._found)
+
+    def refusals(self, kept: npt.NDArray[np.int64]) -> list[Refusal]:
+        """One refusal a failed record, under its index in the batch, which `kept` maps to."""
+        return [Refusal(int(kept[i]), *self._found[self._reason[i] - 1]) for i in np.flatnonzero(self._reason)]
+
+
+def check_timestamps(raw: Sequence[Any], checks: Checks, *, earliest: float, latest: float) -> Millis:
+    """Times of the clicks in ms since the epoch; refuses what is no time, or outside `[earliest, latest]`."""
+    millis, valid = to_epoch_ms(raw)
+    checks.refuse(
+        ~valid,
+        "invalid_timestamp",
+        "timestamp is no ISO 8601 time, epoch seconds or epoch milliseconds from 1970 to 2199",
+    )
+    checks.refuse(millis < earliest, "event_too_old", "timestamp is further back than --max_event_age allows")
+    checks.refuse(millis > latest, "event_in_future", "timestamp is further ahead of now than --max_clock_skew allows")
+    return millis
+
+
+def check_session_ends(raw: Sequence[Any], checks: Checks, start: Millis) -> pa.Array:
+    """Ends of sessions where given; refuses what is no time, or lies before the click."""
+    if raw.count(None) == len(raw):
+        return pa.nulls(len(raw), UTC_MS)
+    given = np.array([value is not None for value in raw], np.bool_)
+    end, valid = to_epoch_ms(raw)
+    checks.refuse(
+        given & ~valid, "invalid_session_end", "session_end is no ISO 8601 time, epoch seconds or epoch milliseconds"
+    )
+    checks.refuse(given & (end < start), "invalid_session_end", "session_end lies before timestamp")
+    return pa.array(end, mask=~(given & valid)).cast(UTC_MS)
+
+
+def check_required_text(name: str, raw: Sequence[str], checks: Checks, longest: int = MAX_TEXT_LENGTH) -> pa.Array:
+    """A text that must be there; refuses blank and overlong ones. White space around it is dropped, so that one country is one row."""
+    texts = pc.utf8_trim_whitespace(pa.array(raw, pa.string()))
+    lengths = np.asarray(pc.utf8_length(texts))
+    checks.refuse(lengths == 0, f"empty_{name}", f"{name} is empty or blank")
+    _refuse_overlong(name, lengths, checks, longest)
+    return texts
+
+
+def check_optional_text(name: str, raw: Sequence[str | None], checks: Checks) -> pa.Array:
+    """A text that may be missing; refuses overlong ones."""
+    texts = pa.array(raw, pa.string())
+    _refuse_overlong(name, np.asarray(pc.fill_null(pc.utf8_length(texts), 0)), checks, MAX_TEXT_LENGTH)
+    return texts
+
+
+def check_urls(raw: Sequence[str], checks: Checks, *, rewrite: bool) -> pa.Array:
+    """URLs in the form under which they are counted; refuses what is no http(s) URL. Each distinct URL is looked at once."""
+    encoded = pa.array(raw, pa.string()).dictionary_encode()
+    normal: list[str] = []
+    errors: dict[int, UrlError] = {}
+    for index, url in enumerate(encoded.dictionary.to_pylist()):
+        try:
+            normal.append(normalise_url(url, rewrite=rewrite))
+        except UrlError as error:
+            errors[index] = error
+            normal.append("")
+    indices = np.asarray(encoded.indices)
+    for index, refusal in errors.items():
+        checks.refuse(indices == index, refusal.reason, f"url {refusal}")
+    return pa.array(normal, pa.string()).take(encoded.indices)
+
+
+def _refuse_overlong(name: str, lengths: npt.NDArray[Any], checks: Checks, longest: int) -> None:
+    checks.refuse(lengths > longest, "field_too_long", f"{name} is longer than {longest} characters")

@@ -1,0 +1,184 @@
+"""Raw records to click columns: every record ends as exactly one click, too late or not, or one rejected record with its reason."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from clickstream.transforms import checks as check
+from clickstream.transforms.decode import Decoded, Refusal, UserAgentData, decode_records
+from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
+
+ALL_COLUMNS = tuple(CLICK_SCHEMA.names)
+METRIC_COLUMNS = ("user_id", "timestamp", "url", "country", "session_end", "time_spent")
+from clickstream.transforms.times import Millis
+
+_REQUIRED = {"user_id", "timestamp", "url", "country"}
+_FAMILIES = {"row_key": "", "country": "geo_data", "city": "geo_data"} | dict.fromkeys(
+    ("browser", "os", "device"), "user_agent_data"
+)
+
+
+@dataclass(frozen=True)
+class ParseOptions:
+    """What counts as a click.
+
+    Attributes:
+        columns: The columns of CLICK_SCHEMA to make; METRIC_COLUMNS are enough for a job that stores no raw clicks, and cheaper.
+        normalise_urls: One page, one row (see `normalise_url`). False: URLs are checked and left as they are.
+        max_event_age_seconds: An event further back from now than this is rejected. None: no bound, as for logs.
+        max_clock_skew_seconds: An event further ahead of now than this is rejected. None: no bound.
+        max_record_bytes: A longer record is rejected undecoded.
+        window_seconds, allowed_lateness_seconds: A click whose window ended this long before its batch's watermark is too late.
+            Without a watermark (bounded input) nothing is.
+    """
+
+    columns: tuple[str, ...] = ALL_COLUMNS
+    normalise_urls: bool = True
+    max_event_age_seconds: float | None = None
+    max_clock_skew_seconds: float | None = 600
+    max_record_bytes: int = 1 << 20
+    window_seconds: int = 300
+    allowed_lateness_seconds: int = 0
+
+    def __post_init__(self) -> None:
+        unknown, missing = sorted(set(self.columns) - set(ALL_COLUMNS)), sorted(_REQUIRED - set(self.columns))
+        if unknown or missing:
+            message = (
+                f"ParseOptions.columns: unknown {unknown}, missing {missing}; the columns are {', '.join(ALL_COLUMNS)}."
+            )
+            raise ValueError(message)
+        if self.window_seconds < 1 or self.allowed_lateness_seconds < 0 or self.max_record_bytes < 1:
+            message = "ParseOptions: window_seconds and max_record_bytes must be at least 1, allowed_lateness_seconds at least 0."
+            raise ValueError(message)
+
+
+class ParsedBatch(NamedTuple):
+    """What became of a batch: `clicks` and `too_late` (CLICK_SCHEMA), `rejected` (REJECTED_SCHEMA), and a Kafka batch's progress."""
+
+    clicks: pa.Table
+    too_late: pa.Table
+    rejected: pa.Table
+    progress: BatchProgress | None
+
+
+def parse_clicks(batch: RawBatch, options: ParseOptions, *, now_ms: int) -> ParsedBatch:
+    """Decodes, checks and normalises a batch of raw records. Never raises for a record's content.
+
+    Args:
+        batch: JSON records, nested or flat.
+        options: What counts as a click.
+        now_ms: The present, ms since the epoch: where `max_event_age_seconds` and `max_clock_skew_seconds` count from.
+
+    Returns:
+        Each record exactly once, among clicks, too late or rejected, whatever its neighbours are. Order is kept.
+    """
+    decoded = decode_records(batch.values, max_record_bytes=options.max_record_bytes)
+    clicks, refused = _check(decoded, options, now_ms)
+    late = _too_late(clicks, batch.watermark, options)
+    on_time, too_late = (clicks.filter(~late), clicks.filter(late)) if late.any() else (clicks, clicks.slice(0, 0))
+    return ParsedBatch(
+        on_time, too_late, _rejected(batch, decoded.refused + refused), _progress(batch, on_time, options)
+    )
+
+
+def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Table, list[Refusal]]:
+    raw = _Raw(decoded)
+    checks = check.Checks(len(decoded.records))
+    age, skew = options.max_event_age_seconds, options.max_clock_skew_seconds
+    earliest = -math.inf if age is None else now_ms - age * 1000
+    latest = math.inf if skew is None else now_ms + skew * 1000
+    millis = check.check_timestamps(raw["timestamp"], checks, earliest=earliest, latest=latest)
+    columns = {
+        "timestamp": pa.array(millis).cast(UTC_MS),
+        "user_id": check.check_required_text("user_id", raw["user_id"], checks),
+        "country": check.check_required_text("country", raw["country"], checks, check.MAX_COUNTRY_LENGTH),
+        "url": check.check_urls(raw["url"], checks, rewrite=options.normalise_urls),
+        "session_end": check.check_session_ends(raw["session_end"], checks, millis),
+    }
+    for name in ("city", "browser", "os", "device"):
+        if name in options.columns:
+            columns[name] = check.check_optional_text(name, raw[name], checks)
+    if "time_spent" in options.columns:
+        columns["time_spent"] = pa.array(raw["time_spent"], pa.float64())
+    if "row_key" in options.columns:
+        columns["row_key"] = check.check_optional_text("row_key", _row_keys(raw["row_key"], columns), checks)
+    table = pa.table({name: columns[name] for name in options.columns}, schema=_schema(options.columns))
+    return table if checks.passed is None else table.filter(checks.passed), checks.refusals(decoded.kept)
+
+
+class _Raw:
+    """The fields of decoded records, a list a field, whichever shape the records have."""
+
+    def __init__(self, decoded: Decoded) -> None:
+        self._families: dict[str, list[Any]] = {"": decoded.records}
+        self._flat = decoded.flat
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return list(map(attrgetter(name), self._family("" if self._flat else _FAMILIES.get(name, "click_data"))))
+
+    def _family(self, family: str) -> list[Any]:
+        if family not in self._families:
+            parts = list(map(attrgetter(family), self._families[""]))
+            none = UserAgentData()  # the only family that may be missing
+            self._families[family] = [none if p is None else p for p in parts] if None in parts else parts
+        return self._families[family]
+
+
+def _schema(columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([CLICK_SCHEMA.field(name) for name in columns])
+
+
+def _row_keys(given: list[str | None], columns: dict[str, pa.Array]) -> list[str | None]:
+    """Keys as given; a missing or empty one is derived from user, time and URL, so that replays agree."""
+    for index in [i for i, key in enumerate(given) if not key]:
+        parts = (
+            columns["user_id"][index].as_py(),
+            str(columns["timestamp"][index].value),
+            columns["url"][index].as_py(),
+        )
+        given[index] = blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+    return given
+
+
+def _too_late(clicks: pa.Table, watermark: int | None, options: ParseOptions) -> check.Mask:
+    if watermark is None or clicks.num_rows == 0:
+        return np.zeros(clicks.num_rows, np.bool_)
+    return _expiry(_millis(clicks), options) <= watermark
+
+
+def _millis(clicks: pa.Table) -> Millis:
+    return np.asarray(clicks["timestamp"].cast(pa.int64()))
+
+
+def _expiry(millis: Millis, options: ParseOptions) -> Millis:
+    """When the windows of these times are closed for good, ms since the epoch."""
+    window = options.window_seconds * 1000
+    return (millis // window + 1) * window + options.allowed_lateness_seconds * 1000
+
+
+def _rejected(batch: RawBatch, refused: list[Refusal]) -> pa.Table:
+    refused.sort()
+    stamps = batch.record_timestamps
+    columns = [
+        [batch.source] * len(refused),
+        [batch.positions[r.number] for r in refused],
+        [None if stamps is None or stamps[r.number] < 0 else stamps[r.number] for r in refused],
+        [r.reason for r in refused],
+        [r.detail for r in refused],
+        [batch.values[r.number] for r in refused],
+    ]
+    return pa.table(
+        [pa.array(c, f.type) for c, f in zip(columns, REJECTED_SCHEMA, strict=True)], schema=REJECTED_SCHEMA
+    )
+
+
+def _progress(batch: RawBatch, clicks: pa.Table, options: ParseOptions) -> BatchProgress | None:
+    if batch.span is None or batch.watermark is None:
+        return None
+    needed_until = int(_expiry(_millis(clicks), options).max()) if clicks.num_rows else batch.watermark
+    return BatchProgress(batch.source, batch.span, max(needed_until, batch.watermark))
