@@ -23,7 +23,7 @@ REQUIRED = [
     "zstandard>=0.22",  # Beam reads .zst with it
 ]
 REPORT = ["altair>=5.5", "vl-convert-python>=1.7"]
-TEST = ["duckdb>=1.1", "hypothesis>=6.100", "mypy>=1.14", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.9", "types-PyMySQL"]
+TEST = ["duckdb>=1.1", "hypothesis>=6.100", "mypy>=1.14", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.9"]
 
 setup(
     name="clickstream-beam",

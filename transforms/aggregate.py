@@ -9,15 +9,18 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 from clickstream.transforms.arrow import pack, unpack
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
 
 # One row a click until rows are merged: then one a URL, country and user.
 PARTIAL_SCHEMA = pa.schema(
     [("url", pa.string()), ("country", pa.string()), ("user_id", pa.string())]
     + [("clicks", pa.int64()), ("time_spent_ms", pa.int64()), ("timed_clicks", pa.int64())]
 )
+Int64s = npt.NDArray[np.int64]
+
 _SUMS = ("clicks", "time_spent_ms", "timed_clicks")
 
+_OLD = pl.CompatLevel.oldest()  # plain strings: pyarrow's kernels don't take string views
 _ROWS_UNPACKED = 4_096  # an Arrow stream costs 30 µs and 1 KiB whatever it holds
 _ROWS_UNMERGED = 200_000
 
@@ -59,15 +62,15 @@ def cut_by_window(clicks: pa.Table, *, window_seconds: int, shards: int) -> list
     ]
 
 
-def _shards(clicks: pa.Table, shards: int) -> npt.NDArray[np.int64]:
+def _shards(clicks: pa.Table, shards: int) -> Int64s:
     mixed = _checksums(clicks["url"]) * 31 + _checksums(clicks["country"])
     return mixed % shards
 
 
-def _checksums(texts: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _checksums(texts: pa.ChunkedArray) -> Int64s:
     encoded = texts.combine_chunks().dictionary_encode()
-    sums = np.fromiter((crc32(t.encode()) for t in encoded.dictionary.to_pylist()), np.int64, len(encoded.dictionary))
-    return sums[np.asarray(encoded.indices)]
+    sums = map(crc32, encoded.dictionary.cast(pa.binary()).to_pylist())
+    return np.fromiter(sums, np.int64, len(encoded.dictionary))[np.asarray(encoded.indices)]
 
 
 def _partials(clicks: pa.Table) -> pa.Table:
@@ -81,7 +84,7 @@ def _partials(clicks: pa.Table) -> pa.Table:
 class PageSums:
     """The accumulator: partial sums of one window and shard, as packed Arrow streams that are only opened when needed.
 
-    Any tree of `add` and `merge` over the same clicks yields the same `rows()`.
+    Any tree of `add` and `merge` over the same clicks leads to the same `page_metrics`.
     """
 
     def __init__(self, packed: Iterable[bytes] = (), unmerged_rows: int = 0) -> None:
@@ -112,57 +115,57 @@ class PageSums:
 
     def compact(self) -> None:
         """Merges rows of the same URL, country and user, and packs the result as one stream."""
-        merged = self._frame().group_by("url", "country", "user_id").agg(pl.col(_SUMS).sum())
-        self._packed, self._open, self._open_rows = [pack(_to_arrow(merged, PARTIAL_SCHEMA))], [], 0
-        self._merged_rows, self.unmerged_rows = len(merged), 0
+        merged = merge_partials(self.table())
+        self._packed, self._open, self._open_rows = [pack(merged)], [], 0
+        self._merged_rows, self.unmerged_rows = merged.num_rows, 0
 
     def packed(self) -> list[bytes]:
         """Everything, as Arrow streams."""
         self._close()
         return self._packed
 
-    def rows(self) -> pl.DataFrame:
-        """One row a URL and country: clicks, unique_users (exact), time_spent_ms, timed_clicks."""
-        users = pl.col("user_id").n_unique().alias("unique_users")
-        return (
-            self._frame()
-            .group_by("url", "country")
-            .agg(pl.col("clicks").sum(), users, pl.col("time_spent_ms", "timed_clicks").sum())
-        )
+    def table(self) -> pa.Table:
+        """Everything, as one table of PARTIAL_SCHEMA."""
+        tables = [unpack(stream) for stream in self._packed] + self._open
+        return pa.concat_tables(tables or [PARTIAL_SCHEMA.empty_table()]).combine_chunks()
 
     def _close(self) -> None:
         if self._open:
             self._packed.append(pack(pa.concat_tables(self._open)))
             self._open, self._open_rows = [], 0
 
-    def _frame(self) -> pl.DataFrame:
-        tables = [unpack(stream) for stream in self._packed] + self._open
-        return pl.DataFrame(pl.from_arrow(pa.concat_tables(tables or [PARTIAL_SCHEMA.empty_table()])))
+
+def merge_partials(partials: pa.Table) -> pa.Table:
+    """Adds up the rows of the same URL, country and user: the same table again, shorter."""
+    merged = _frame(partials).group_by("url", "country", "user_id").agg(pl.col(_SUMS).sum())
+    return merged.to_arrow(compat_level=_OLD).cast(PARTIAL_SCHEMA)
 
 
-def page_metrics(sums: PageSums, *, window_start_ms: int, window_end_ms: int) -> pa.Table:
-    """Result rows (PAGE_METRICS_SCHEMA) of one window and shard: the mean is the sum of known times by the number of clicks with one."""
-    seconds = pl.col("time_spent_ms") / 1000
-    mean = pl.when(pl.col("timed_clicks") > 0).then(seconds / pl.col("timed_clicks"))
-    rows = sums.rows().select(
-        pl.lit(window_start_ms, pl.Int64).alias("window_start"),
-        pl.lit(window_end_ms, pl.Int64).alias("window_end"),
-        *(
-            "url",
-            "country",
-            "clicks",
-            pl.col("unique_users").cast(pl.Int64),
-            seconds.alias("time_spent_seconds"),
-            "timed_clicks",
-        ),
-        mean.alias("avg_time_spent"),
-        (pl.col("clicks") + pl.col("timed_clicks")).alias("version"),
-    )
-    return _to_arrow(rows, PAGE_METRICS_SCHEMA)
+def page_metrics(partials: pa.Table, *, window_start_ms: int, window_end_ms: int) -> pa.Table:
+    """Result rows (PAGE_METRICS_SCHEMA) of one window, from its partial sums.
+
+    Users are counted exactly. The mean is the sum of the known times by the number of clicks with one; null where none is known.
+    """
+    rows = _frame(partials).group_by("url", "country").agg(pl.col(_SUMS).sum(), pl.col("user_id").n_unique())
+    clicks, millis, timed, users = (rows.get_column(name).to_numpy() for name in (*_SUMS, "user_id"))
+    seconds = millis / 1000
+    columns = [
+        pa.array(np.full(len(rows), window_start_ms)).cast(UTC_MS),
+        pa.array(np.full(len(rows), window_end_ms)).cast(UTC_MS),
+        rows.get_column("url").to_arrow(compat_level=_OLD).cast(pa.string()),
+        rows.get_column("country").to_arrow(compat_level=_OLD).cast(pa.string()),
+        clicks,
+        users.astype(np.int64),
+        seconds,
+        timed,
+        pa.array(seconds / np.maximum(timed, 1), mask=timed == 0),
+        clicks + timed,
+    ]
+    return pa.table(columns, schema=PAGE_METRICS_SCHEMA)
 
 
-def _to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(table))
 
 
 def iterate_metrics(clicks: pa.Table, *, window_seconds: int) -> Iterator[pa.Table]:
@@ -171,4 +174,4 @@ def iterate_metrics(clicks: pa.Table, *, window_seconds: int) -> Iterator[pa.Tab
     for piece in cut_by_window(clicks, window_seconds=window_seconds, shards=1):
         windows.setdefault(piece.window_start_ms, PageSums()).add(piece.partials)
     for start, sums in sorted(windows.items()):
-        yield page_metrics(sums, window_start_ms=start, window_end_ms=start + window_seconds * 1000)
+        yield page_metrics(sums.table(), window_start_ms=start, window_end_ms=start + window_seconds * 1000)

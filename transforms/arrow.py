@@ -3,13 +3,16 @@
 import pyarrow as pa
 from apache_beam.coders import Coder, registry
 
+_PLAIN = pa.ipc.IpcWriteOptions()
 _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
+_WORTH_COMPRESSING = 64 << 10  # bytes: below, the compressor's start-up (150 µs a table) costs more than it saves
 
 
 def pack(table: pa.Table) -> bytes:
-    """The table as one compressed Arrow stream."""
+    """The table as one Arrow stream, compressed if it is large."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=_LZ4) as writer:
+    options = _LZ4 if table.nbytes > _WORTH_COMPRESSING else _PLAIN
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table.combine_chunks())
     return bytes(memoryview(sink.getvalue()))
 

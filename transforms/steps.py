@@ -136,7 +136,7 @@ class AggregateByPage(beam.PTransform):
     """
 
     window_seconds: int = 300
-    shards: int = 8
+    shards: int = 1
     trigger: TriggerFn | None = None
     allowed_lateness_seconds: int = 0
 
@@ -176,7 +176,7 @@ class _CutByWindow(beam.DoFn):
 class _ToPageMetrics(beam.DoFn):
     def process(self, shard: tuple[int, PageSums], window: Any = beam.DoFn.WindowParam) -> Iterator[pa.Table]:
         start, end = (int(float(edge) * 1000) for edge in (window.start, window.end))
-        yield page_metrics(shard[1], window_start_ms=start, window_end_ms=end)
+        yield page_metrics(shard[1].table(), window_start_ms=start, window_end_ms=end)
 
 
 class CombinePageSums(beam.CombineFn):
@@ -197,6 +197,9 @@ class CombinePageSums(beam.CombineFn):
 
     def extract_output(self, accumulator: PageSums) -> PageSums:
         return accumulator
+
+    def get_accumulator_coder(self) -> Coder:
+        return PageSumsCoder()
 
 
 class PageSumsCoder(Coder):

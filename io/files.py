@@ -1,0 +1,144 @@
+"""Click logs: files of newline-delimited JSON, read as batches of lines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from clickstream.io.errors import UserError
+from clickstream.transforms.schema import RawBatch
+
+_LONGEST_LINE = 256 << 20
+
+
+class LogFile(NamedTuple):
+    """A click log and its size in bytes, as stored."""
+
+    path: str
+    size: int
+
+
+class LogSplit(NamedTuple):
+    """The lines of a file that start in `[start, end)`; `end` None: all from there."""
+
+    path: str
+    start: int
+    end: int | None
+
+
+def match_logs(pattern: str) -> list[LogFile]:
+    """The non-empty files that a path or glob names, of any file system that Beam knows.
+
+    Raises:
+        UserError: There is none, or they are empty, or it's a directory.
+    """
+    try:
+        found = FileSystems.match([pattern])[0].metadata_list
+    except BeamIOError as error:
+        message = f"--input={pattern} can't be looked up ({error.args[0]}): check the path."
+        raise UserError(message) from None
+    files = [LogFile(f.path, f.size_in_bytes) for f in found]
+    if not files:
+        is_folder = FileSystems.exists(pattern)
+        cure = f"is a directory: name its files, such as {pattern.rstrip('/')}/*.ndjson." if is_folder else "matches no file: check the path."
+        message = f"--input={pattern} {cure}"
+        raise UserError(message)
+    filled = sorted(f for f in files if f.size)
+    if not filled:
+        message = f"--input={pattern} is empty: there is nothing to read."
+        raise UserError(message)
+    return filled
+
+
+def is_compressed(path: str) -> bool:
+    """Whether a file must be read from its start, by its name (.gz, .zst, .bz2 and what else Beam knows)."""
+    return CompressionTypes.detect_compression_type(path) != CompressionTypes.UNCOMPRESSED
+
+
+def split_log(file: LogFile, split_bytes: int) -> list[LogSplit]:
+    """Cuts a plain file into stretches that workers can read apart; a compressed one can't be cut."""
+    if is_compressed(file.path):
+        return [LogSplit(file.path, 0, None)]
+    starts = range(0, file.size, split_bytes)
+    return [LogSplit(file.path, start, min(start + split_bytes, file.size)) for start in starts]
+
+
+def read_split(handle: BinaryIO, split: LogSplit, batch_bytes: int) -> Iterator[RawBatch]:
+    """Yields the split's lines in batches of about `batch_bytes`. Splits of a file share no line and lose none.
+
+    A line's bytes are all but its newline; a last line without newline counts.
+    """
+    position = _first_line(handle, split.start)
+    rest = b""
+    while split.end is None or position < split.end:
+        block = handle.read(batch_bytes)
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop() if block else b""
+        if not block and lines == [b""]:
+            return
+        if len(rest) > _LONGEST_LINE:
+            message = f"{split.path} has no line end within {_LONGEST_LINE >> 20} MiB: is it newline-delimited JSON?"
+            raise UserError(message)
+        starts = position + np.cumsum([0, *map(len, lines)]) + np.arange(len(lines) + 1)
+        count = len(lines) if split.end is None else int(np.searchsorted(starts[:-1], split.end))
+        if count:
+            yield RawBatch(lines[:count], split.path, starts[:count])
+        if not block:
+            return
+        position = int(starts[-1])
+
+
+def _first_line(handle: BinaryIO, start: int) -> int:
+    """Where the first line at or behind `start` begins: the line before belongs to the split before."""
+    if start == 0:
+        return 0
+    handle.seek(start - 1)
+    return start - 1 + len(handle.readline())
+
+
+@dataclass(eq=False)
+class ReadClickLogs(beam.PTransform):
+    """Reads newline-delimited JSON, plain or compressed, as batches of raw lines.
+
+    Out: a bounded PCollection of `RawBatch`; `source` is the file's path, `positions` are byte offsets (in the unpacked text).
+    Large plain files are shared by several workers.
+
+    Attributes:
+        pattern: Path or glob.
+        batch_bytes: Size of a batch; 3 MiB are about 10,000 clicks.
+        split_bytes: The largest stretch of a plain file that one worker reads at a time.
+
+    Raises:
+        UserError: While the graph is built: nothing to read there.
+    """
+
+    pattern: str
+    batch_bytes: int = 3 << 20
+    split_bytes: int = 32 << 20
+
+    def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
+        splits = [split for file in match_logs(self.pattern) for split in split_log(file, self.split_bytes)]
+        return (
+            root
+            | "Splits" >> beam.Create(splits, reshuffle=False)
+            | "ShareOut" >> beam.Reshuffle()
+            | "Lines" >> beam.ParDo(_ReadSplit(self.batch_bytes)).with_output_types(RawBatch)
+        )
+
+
+class _ReadSplit(beam.DoFn):
+    def __init__(self, batch_bytes: int) -> None:
+        self._batch_bytes = batch_bytes
+
+    def process(self, split: LogSplit) -> Iterator[RawBatch]:
+        kind = CompressionTypes.AUTO if is_compressed(split.path) else CompressionTypes.UNCOMPRESSED
+        try:
+            with FileSystems.open(split.path, compression_type=kind) as handle:
+                yield from read_split(handle, split, self._batch_bytes)
+        except (OSError, EOFError) as error:
+            message = f"{split.path} can't be read to its end ({error}): is it whole, and readable for this user?"
+            raise UserError(message) from error

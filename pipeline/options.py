@@ -1,0 +1,150 @@
+"""Command-line options: one `PipelineOptions` subclass a concern, read by every job; unknown ones are refused."""
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from clickstream.io.errors import UserError
+from clickstream.transforms import TimeSpentPolicy
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+
+
+def duration(text: str) -> float:
+    """Seconds of `10s`, `5m`, `2h`, `7d`, or a plain number of seconds."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        message = f"{text!r} is no duration: write 30s, 10m, 2h or 7d"
+        raise argparse.ArgumentTypeError(message)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def duration_or_off(text: str) -> float | None:
+    """Seconds as of `duration`, or None for `off`."""
+    return None if text == "off" else duration(text)
+
+
+def whole(least: int, most: int = 1 << 31) -> Callable[[str], int]:
+    """Reads a whole number within bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,10}", text) or not least <= int(text) <= most:
+            message = f"{text!r} is no whole number from {least} to {most}"
+            raise argparse.ArgumentTypeError(message)
+        return int(text)
+
+    return read
+
+
+def time_spent(text: str) -> str:
+    """Checks `fixed:SECONDS` or `reported`; stays text, as options travel as JSON."""
+    try:
+        return str(TimeSpentPolicy.from_text(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+class LogOptions(PipelineOptions):
+    """Where a batch job reads clicks from."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--input", metavar="PATH_OR_GLOB", help="click logs: NDJSON, plain, .gz or .zst (default: a sample is made)")
+
+
+class ClickOptions(PipelineOptions):
+    """What counts as a click."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--url_normalisation",
+            choices=("on", "off"),
+            default="on",
+            help="on: one page, one row (host in lower case, default port, fragment, dot segments and tracking parameters off)",
+        )
+        parser.add_argument(
+            "--max_event_age",
+            type=duration_or_off,
+            default="off",
+            metavar="DURATION",
+            help="reject older events: 7d, 12h, off (default: off)",
+        )
+        parser.add_argument(
+            "--max_clock_skew",
+            type=duration_or_off,
+            default="10m",
+            metavar="DURATION",
+            help="reject events further ahead of now: 10m, off (default: 10m)",
+        )
+
+
+class MetricOptions(PipelineOptions):
+    """What is computed."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--window_seconds", type=whole(1, 366 * 86_400), default=300, metavar="N", help="length of a window (default: 300)"
+        )
+        parser.add_argument(
+            "--time_spent",
+            type=time_spent,
+            default="reported",
+            metavar="POLICY",
+            help="fixed:SECONDS, or reported: what the event says (default: reported)",
+        )
+        parser.add_argument(
+            "--shards", type=whole(1, 4096), default=8, metavar="N", help="the most workers that share a window (default: 8)"
+        )
+
+
+class OutputOptions(PipelineOptions):
+    """Where results go."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--output_dir", default="out", metavar="DIR", help="folder for the embedded results (default: out)")
+        parser.add_argument(
+            "--elasticsearch_index",
+            default="processed_clickstream_data",
+            metavar="NAME",
+            help="index of the results (default: processed_clickstream_data)",
+        )
+
+
+JOB_OPTIONS = (LogOptions, ClickOptions, MetricOptions, OutputOptions)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message.rstrip('.')}. See --help.")  # noqa: EM102
+
+
+def job_parser(groups: Sequence[type[PipelineOptions]] = JOB_OPTIONS) -> argparse.ArgumentParser:
+    """The parser of a job's own options, for `--help`."""
+    parser = _Parser(prog="run_local.sh", allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.formatter_class = argparse.HelpFormatter
+    for group in groups:
+        group._add_argparse_args(parser.add_argument_group(str(group.__doc__)))  # noqa: SLF001
+    return parser
+
+
+def read_options(argv: Sequence[str]) -> PipelineOptions:
+    """Options of a job and of Beam from the command line.
+
+    Raises:
+        UserError: An option is unknown, or its value wrong.
+    """
+    parser = _Parser(allow_abbrev=False, add_help=False)
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)  # noqa: SLF001
+    _, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        message = f"Unknown option {unknown[0]}: see --help for those there are."
+        raise UserError(message)
+    return PipelineOptions(list(argv))

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# All tests, on real servers that it installs (cached) and starts itself. Arguments go to pytest: ./run_tests.sh tests/transforms -k urls
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh" requirements-test.lock
+cd "$root"
+export POLARS_MAX_THREADS="${POLARS_MAX_THREADS:-1}"
+
+if [ $# -eq 0 ]; then
+  "$python" -m ruff check .
+  "$python" -m ruff format --check .
+  # mypy runs outside the root, where ./io would shadow the standard library's io.
+  types="$(mktemp -d)"
+  trap 'rm -rf "$types"' EXIT
+  ln -s "$root" "$types/clickstream"
+  (cd "$types" && MYPYPATH="$types" "$python" -m mypy --config-file "$root/pyproject.toml")
+fi
+"$python" -m pytest "$@"
