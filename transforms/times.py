@@ -1,6 +1,7 @@
 """Timestamps to milliseconds since the epoch, a column at a time."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,9 @@ Millis = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _UTC_US = pa.timestamp("us", tz="UTC")
-_ZONE = r"[T ].*(Z|[+-]\d\d(:?\d\d)?)$"
+_ZONE = r"Z$|[T ].*[+-]\d\d(:?\d\d)?$"
 _FRACTION = r"(\.\d{6})\d+"
 _SHAPE = r"^\d{4}-\d\d-\d\d[T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?(Z|[+-]\d\d(:?\d\d)?)$"
-_LOOKED_AT_CLOSELY = (
-    512  # matching a pattern costs ten times a cast: only the stretches that hold a bad time pay for it
-)
 _BELOW_IS_SECONDS = 100_000_000_000  # as seconds: the year 5138; as milliseconds: March 1973
 _LATEST = 7_258_118_400_000  # the year 2200: beyond, no store of ours agrees on how to write a time
 
@@ -42,13 +40,20 @@ def to_epoch_ms(values: Sequence[Any]) -> tuple[Millis, Mask]:
 
 
 def _texts(texts: pa.Array) -> tuple[Millis, Mask]:
+    """Most batches are alike: all good, all with a zone or all without. Only others are looked at text by text."""
+    naive = len(texts) > 0 and not re.search(_ZONE, texts[0].as_py() or "Z")
     try:
-        return _cast(texts)
+        return _cast(pc.binary_join_element_wise(texts, "Z", "") if naive else texts)
     except pa.ArrowInvalid:
-        if len(texts) > _LOOKED_AT_CLOSELY:
-            return _halves(texts, _texts)
-    texts = _with_zone(texts)
-    return _each(pc.if_else(pc.match_substring_regex(texts, _SHAPE), texts, None))
+        return _mend(texts)
+
+
+def _mend(texts: pa.Array) -> tuple[Millis, Mask]:
+    """Texts that don't all look alike, or are no times."""
+    odd = pc.invert(pc.match_substring_regex(texts, _SHAPE)).fill_null(False)  # noqa: FBT003
+    mended = _with_zone(texts.filter(odd))
+    mended = pc.if_else(pc.match_substring_regex(mended, _SHAPE), mended, None)
+    return _each(pc.replace_with_mask(texts, odd, mended))
 
 
 def _each(texts: pa.Array) -> tuple[Millis, Mask]:
@@ -58,12 +63,8 @@ def _each(texts: pa.Array) -> tuple[Millis, Mask]:
     except pa.ArrowInvalid:
         if len(texts) == 1:
             return np.full(1, -1, np.int64), np.zeros(1, np.bool_)
-    return _halves(texts, _each)
-
-
-def _halves(texts: pa.Array, read: Callable[[pa.Array], tuple[Millis, Mask]]) -> tuple[Millis, Mask]:
     middle = len(texts) // 2
-    left, right = read(texts[:middle]), read(texts[middle:])
+    left, right = _each(texts[:middle]), _each(texts[middle:])
     return np.concatenate([left[0], right[0]]), np.concatenate([left[1], right[1]])
 
 
@@ -76,8 +77,7 @@ def _cast(texts: pa.Array) -> tuple[Millis, Mask]:
 
 def _with_zone(texts: pa.Array) -> pa.Array:
     """Adds the zone UTC where none is given, and cuts fractions that Arrow would refuse: to microseconds."""
-    zoned = pc.or_(pc.ends_with(texts, "Z"), pc.match_substring_regex(texts, _ZONE))
-    texts = pc.if_else(zoned, texts, pc.binary_join_element_wise(texts, "Z", ""))
+    texts = pc.if_else(pc.match_substring_regex(texts, _ZONE), texts, pc.binary_join_element_wise(texts, "Z", ""))
     return pc.replace_substring_regex(texts, _FRACTION, r"\1")
 
 
