@@ -1,7 +1,6 @@
 """The graph, the same for every job: only the source and the sinks differ."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 
@@ -17,6 +16,8 @@ class Job:
         parse, measure, aggregate: What is computed.
         write_rows: Sinks of result tables, by label; each has the outputs `written` and `rejected`.
         write_dead_letters: Sink of rejected tables, with the output `written`.
+        write_bulk_file: Sink of result tables that refuses none, without outputs.
+        note_progress: Passes on raw batches and rejected tables, and notes how many.
         commit: Takes `(progress, [written, ...])`, and commits what all sinks have. None for bounded sources without offsets.
     """
 
@@ -26,18 +27,28 @@ class Job:
     aggregate: AggregateByPage
     write_rows: dict[str, beam.PTransform]
     write_dead_letters: beam.PTransform
+    write_bulk_file: beam.PTransform | None = None
+    note_progress: beam.DoFn | None = None
     commit: beam.PTransform | None = None
 
 
 def wire(pipeline: beam.Pipeline, job: Job) -> None:
-    """Wires a job: read, parse, measure, aggregate, write, and then commit what is written."""
-    parsed = pipeline | "ReadClicks" >> job.read | "ParseClicks" >> job.parse
+    """Wires a job: read, parse, measure, aggregate, write; then commit what is written."""
+    raw = pipeline | "ReadClicks" >> job.read
+    if job.note_progress is not None:
+        raw |= "NoteRead" >> beam.ParDo(job.note_progress)
+
+    parsed = raw | "ParseClicks" >> job.parse
     rows = parsed.clicks | "MeasureTimeSpent" >> job.measure | "AggregateByPage" >> job.aggregate
     sinks = [rows | label >> write for label, write in job.write_rows.items()]
+    if job.write_bulk_file is not None:
+        _ = rows | "WriteBulkFile" >> job.write_bulk_file
 
-    refused = (parsed.rejected, *(sink.rejected for sink in sinks))
-    dead_letters = refused | "Rejected" >> beam.Flatten() | "WriteDeadLetters" >> job.write_dead_letters
+    rejected = (parsed.rejected, *(sink.rejected for sink in sinks)) | "Rejected" >> beam.Flatten()
+    if job.note_progress is not None:
+        rejected |= "NoteRejected" >> beam.ParDo(job.note_progress)
+    dead_letters = rejected | "WriteDeadLetters" >> job.write_dead_letters
 
     if job.commit is not None:
-        written: list[Any] = [sink.written for sink in sinks]
-        _ = {"progress": parsed.progress, "after": [*written, dead_letters.written]} | "CommitOffsets" >> job.commit
+        after = [*(sink.written for sink in sinks), dead_letters.written]
+        _ = {"progress": parsed.progress, "after": after} | "CommitOffsets" >> job.commit

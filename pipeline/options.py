@@ -99,7 +99,7 @@ class MetricOptions(PipelineOptions):
             help="fixed:SECONDS, or reported: what the event says (default: reported)",
         )
         parser.add_argument(
-            "--shards", type=whole(1, 4096), default=8, metavar="N", help="the most workers that share a window (default: 8)"
+            "--shards", type=whole(1, 4096), metavar="N", help="the most workers that share a window (default: by the workers)"
         )
 
 

@@ -128,24 +128,32 @@ def decode_records(values: Sequence[bytes], *, max_record_bytes: int = 1 << 20) 
                 missing.append(number)
             else:
                 records.append(other)
-    kept = np.delete(np.asarray(numbers, np.int64), missing) if missing else np.asarray(numbers, np.int64)
+    kept = np.array(numbers, np.int64) if suspects else np.arange(len(values))
+    kept = np.delete(kept, missing) if missing else kept
     return Decoded(records, flat, kept, refused)
 
 
 def _screen(values: Sequence[bytes], max_record_bytes: int) -> dict[int, tuple[str, str]]:
     """What must not reach the decoder: it reads over bad UTF-8 in fields that it skips, and has no limit of its own."""
-    if all(map(bytes.isascii, values)) and max(map(len, values), default=0) <= max_record_bytes:
+    beyond_ascii = [value for value in values if not value.isascii()]
+    if max(map(len, values), default=0) <= max_record_bytes and _are_utf8(beyond_ascii):
         return {}
     suspects = {}
-    for index, value in enumerate(values):
+    for number, value in enumerate(values):
         if len(value) > max_record_bytes:
-            suspects[index] = ("record_too_large", f"{len(value)} bytes; the limit is {max_record_bytes}")
-        elif not value.isascii():
-            try:
-                value.decode()
-            except UnicodeDecodeError as error:
-                suspects[index] = ("invalid_utf8", f"not UTF-8 at byte {error.start}")
+            suspects[number] = ("record_too_large", f"{len(value)} bytes; the limit is {max_record_bytes}")
+        elif not _are_utf8([value]):
+            suspects[number] = ("invalid_utf8", "not UTF-8")
     return suspects
+
+
+def _are_utf8(values: Sequence[bytes]) -> bool:
+    """Whether each is. The line end between them keeps a character from being made of two records' bytes."""
+    try:
+        b"\n".join(values).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_flat(value: bytes) -> bool:

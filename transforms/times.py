@@ -16,6 +16,7 @@ _UTC_US = pa.timestamp("us", tz="UTC")
 _ZONE = r"Z$|[T ].*[+-]\d\d(:?\d\d)?$"
 _FRACTION = r"(\.\d{6})\d+"
 _SHAPE = r"^\d{4}-\d\d-\d\d[T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?(Z|[+-]\d\d(:?\d\d)?)$"
+_STRETCH = 1_000  # texts; matching a pattern costs ten times a cast
 _BELOW_IS_SECONDS = 100_000_000_000  # as seconds: the year 5138; as milliseconds: March 1973
 _LATEST = 7_258_118_400_000  # the year 2200: beyond, no store of ours agrees on how to write a time
 
@@ -40,17 +41,30 @@ def to_epoch_ms(values: Sequence[Any]) -> tuple[Millis, Mask]:
 
 
 def _texts(texts: pa.Array) -> tuple[Millis, Mask]:
-    """Most batches are alike: all good, all with a zone or all without. Only others are looked at text by text."""
-    naive = len(texts) > 0 and not re.search(_ZONE, texts[0].as_py() or "Z")
+    """Most batches are alike: all good, all with a zone or all without. Only stretches that aren't are looked at text by text."""
     try:
-        return _cast(pc.binary_join_element_wise(texts, "Z", "") if naive else texts)
+        return _cast_alike(texts)
+    except pa.ArrowInvalid:
+        stretches = [texts[start : start + _STRETCH] for start in range(0, len(texts), _STRETCH)]
+    results = [_stretch(stretch) for stretch in stretches]
+    return np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results])
+
+
+def _stretch(texts: pa.Array) -> tuple[Millis, Mask]:
+    try:
+        return _cast_alike(texts)
     except pa.ArrowInvalid:
         return _mend(texts)
 
 
+def _cast_alike(texts: pa.Array) -> tuple[Millis, Mask]:
+    naive = len(texts) > 0 and not re.search(_ZONE, texts[0].as_py() or "Z")
+    return _cast(pc.binary_join_element_wise(texts, "Z", "") if naive else texts)
+
+
 def _mend(texts: pa.Array) -> tuple[Millis, Mask]:
     """Texts that don't all look alike, or are no times."""
-    odd = pc.invert(pc.match_substring_regex(texts, _SHAPE)).fill_null(False)  # noqa: FBT003
+    odd = pc.invert(pc.match_substring_regex(texts, _SHAPE)).fill_null(False)
     mended = _with_zone(texts.filter(odd))
     mended = pc.if_else(pc.match_substring_regex(mended, _SHAPE), mended, None)
     return _each(pc.replace_with_mask(texts, odd, mended))

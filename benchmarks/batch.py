@@ -1,0 +1,100 @@
+"""CPU-seconds per million events of the batch job, beside its peers, on the same sample log.
+
+usage: python benchmarks/batch.py [--events=2000000] [--runs=5] [--only=columns,floor] [--elementwise_events=200000]
+
+Each way runs as a process of its own, in turn, `runs` times; its start-up (the same way over one event) is measured too and taken off.
+Prints a Markdown table of medians. The element-wise peer takes minutes a million: it may run on the first events only, being linear.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from clickstream.io.sample import SampleOptions, write_log
+
+HERE = Path(__file__).parent
+WAYS = {
+    "floor": "one DuckDB query (the floor)",
+    "columns": "this pipeline, parse to aggregate",
+    "job": "this pipeline, with SQLite, bulk file and report",
+    "elementwise": "one Beam element an event, one CombineFn",
+}
+
+
+class Cost(NamedTuple):
+    """What one process took: CPU and wall seconds, and the peak of its memory in MiB."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+
+def command(way: str, log: Path, folder: str) -> list[str]:
+    """The command line of a way over a log."""
+    if way == "job":
+        return [sys.executable, "-m", "clickstream.pipeline", f"--input={log}", f"--output_dir={tempfile.mkdtemp(dir=folder)}"]
+    return [sys.executable, str(HERE / f"{way}.py"), str(log)]
+
+
+def measure(arguments: list[str], folder: str) -> Cost:
+    """Runs a command, with its helpers, to its end."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, cwd=folder, env=os.environ | {"POLARS_MAX_THREADS": "1"})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} failed")
+    wall = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(cpu, wall, usage.ru_maxrss / 1024)
+
+
+def main() -> None:
+    """Measures and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=2_000_000)
+    parser.add_argument("--elementwise_events", type=int, default=200_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", default=",".join(WAYS))
+    options = parser.parse_args()
+    ways = options.only.split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        logs = {count: Path(folder, f"{count}.ndjson") for count in (1, options.elementwise_events, options.events)}
+        for count, log in logs.items():
+            write_log(log, SampleOptions(events=count))
+        events = {way: options.elementwise_events if way == "elementwise" else options.events for way in ways}
+        costs: dict[str, list[Cost]] = {way: [] for way in ways}
+        starts: dict[str, list[Cost]] = {way: [] for way in ways}
+        for _ in range(options.runs):
+            for way in ways:
+                starts[way].append(measure(command(way, logs[1], folder), folder))
+                costs[way].append(measure(command(way, logs[events[way]], folder), folder))
+        show(ways, events, costs, starts)
+
+
+def show(ways: list[str], events: dict[str, int], costs: dict[str, list[Cost]], starts: dict[str, list[Cost]]) -> None:
+    """Prints medians as a table."""
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}\n")
+    print("| way | events | start-up, CPU-s | CPU-s per million beyond | wall s | peak MiB | ratio to the floor |")
+    print("|---|---|---|---|---|---|---|")
+    floor = None
+    for way in ways:
+        start = statistics.median(cost.cpu for cost in starts[way])
+        cpu = (statistics.median(cost.cpu for cost in costs[way]) - start) / events[way] * 1e6
+        wall, memory = (statistics.median(cost[field] for cost in costs[way]) for field in (1, 2))
+        floor = floor or (cpu if way == "floor" else None)
+        ratio = f"{cpu / floor:.1f}" if floor else ""
+        print(f"| {WAYS[way]} | {events[way]:,} | {start:.1f} | {cpu:.2f} | {wall:.1f} | {memory:.0f} | {ratio} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The batch job, embedded: click logs to SQLite, an Elasticsearch bulk file and a report, all in one folder."""
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+from clickstream.io.elasticsearch import WriteBulkFile
+from clickstream.io.errors import UserError, user_error_in
+from clickstream.io.files import LogFile, ReadClickLogs, is_compressed, match_logs
+from clickstream.io.progress import NoteProgress, read_progress
+from clickstream.io.report import RunCounts, write_report
+from clickstream.io.sample import SampleOptions, write_log
+from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql
+from clickstream.pipeline.counts import Counts, count_records
+from clickstream.pipeline.jobs import Job, wire
+from clickstream.pipeline.options import ClickOptions, LogOptions, MetricOptions, OutputOptions, read_options
+from clickstream.pipeline.output_dir import OutputDir
+from clickstream.pipeline.summary import ProgressLine, print_summary
+from clickstream.transforms import METRIC_COLUMNS, AggregateByPage, MeasureTimeSpent, ParseClicks, ParseOptions, TimeSpentPolicy
+
+SAMPLE = SampleOptions(events=500_000)
+_POLL_SECONDS = 0.2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the batch job of the command line and prints its summary. Returns the exit status.
+
+    Raises:
+        UserError: Something that the user can mend.
+    """
+    options = read_options(argv)
+    output = OutputDir(Path(options.view_as(OutputOptions).output_dir))
+    run = describe_run(options)
+    output.prepare()
+    output.check(run)
+    if run["sample"]:
+        write_log(output.sample, SAMPLE)
+    started = time.monotonic()
+    counts = run_batch(options, output, run["input"] or str(output.sample))
+    output.remember(run)
+    report(output, counts, time.monotonic() - started, sample=run["sample"])
+    return 0
+
+
+def describe_run(options: PipelineOptions) -> dict[str, Any]:
+    """What a later run over the same folder must know of this one."""
+    pattern = options.view_as(LogOptions).input
+    settings = options.get_all_options()
+    shaping = {name: settings[name] for name in ("window_seconds", "time_spent", "url_normalisation")}
+    return {"input": pattern, "sample": pattern is None, **shaping}
+
+
+def run_batch(options: PipelineOptions, output: OutputDir, pattern: str) -> Counts:
+    """Runs the job over the logs that `pattern` names, into the folder, and returns what became of the records.
+
+    Raises:
+        UserError: Something that the user can mend.
+    """
+    files = match_logs(pattern)
+    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, _errors_in_one_line():
+        notes = Path(folder, "progress")
+        pipeline = beam.Pipeline(runner=_runner(options), options=options)
+        wire(pipeline, batch_job(options, output, pattern, notes))
+        with _progress_shown(notes, files):
+            result = pipeline.run()
+            result.wait_until_finish()
+        return count_records(result)
+
+
+def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: Path) -> Job:
+    """The embedded job's steps: the same tables and documents that the servers would get."""
+    metrics, results = options.view_as(MetricOptions), options.view_as(OutputOptions)
+    database = SqlConnection("sqlite", str(output.database.absolute()), create_tables=True)
+    return Job(
+        read=ReadClickLogs(pattern),
+        parse=ParseClicks(parse_options(options)),
+        measure=MeasureTimeSpent(TimeSpentPolicy.from_text(metrics.time_spent)),
+        aggregate=AggregateByPage(window_seconds=metrics.window_seconds, shards=_shards(options)),
+        write_rows={"WriteToSql": WriteToSql(database)},
+        write_bulk_file=WriteBulkFile(str(output.bulk_file.absolute()), results.elasticsearch_index),
+        write_dead_letters=WriteDeadLettersToSql(database),
+        note_progress=NoteProgress(str(notes)),
+    )
+
+
+def parse_options(options: PipelineOptions) -> ParseOptions:
+    """What counts as a click, from the command line."""
+    clicks = options.view_as(ClickOptions)
+    return ParseOptions(
+        columns=METRIC_COLUMNS,
+        normalise_urls=clicks.url_normalisation == "on",
+        max_event_age_seconds=clicks.max_event_age,
+        max_clock_skew_seconds=clicks.max_clock_skew,
+        window_seconds=options.view_as(MetricOptions).window_seconds,
+    )
+
+
+def _shards(options: PipelineOptions) -> int:
+    """As asked for; else one for a single worker, since a shard costs time, and two a worker, so that they end together."""
+    workers = int(options.view_as(DirectOptions).direct_num_workers or 1)
+    return options.view_as(MetricOptions).shards or (1 if workers == 1 else 2 * workers)
+
+
+def _runner(options: PipelineOptions) -> str:
+    """See docs/decisions/0002: DirectRunner would choose its engine by what it finds on the machine."""
+    runner = options.view_as(StandardOptions).runner
+    return "FnApiRunner" if runner in (None, "DirectRunner") else runner
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """A worker's error that a person can mend arrives as a `UserError`; Beam logs the same traceback on the way: not then."""
+    logging.getLogger("apache_beam").addFilter(_unless_mendable)
+    try:
+        yield
+    except Exception as error:
+        found = user_error_in(error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def _unless_mendable(record: logging.LogRecord) -> bool:
+    return "UserError" not in str(record.exc_info) and "UserError" not in record.getMessage()
+
+
+@contextmanager
+def _progress_shown(notes: Path, files: Sequence[LogFile]) -> Iterator[None]:
+    """Shows, on a terminal, what the workers note, until the block is done."""
+    total = None if any(is_compressed(file.path) for file in files) else sum(file.size for file in files)
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_POLL_SECONDS):
+            line.update(**read_progress(notes)._asdict())
+
+    with ProgressLine(total_bytes=total) as line:
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
+def report(output: OutputDir, counts: Counts, seconds: float, *, sample: bool) -> None:
+    """Writes the report page and prints the summary."""
+    figures = write_report(
+        output.database,
+        output.report,
+        run=RunCounts(counts.read, counts.accepted, counts.rejected, counts.too_late),
+    )
+    print_summary(output, counts, figures, seconds, sample=sample)

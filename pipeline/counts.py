@@ -1,0 +1,35 @@
+"""What a run did, from Beam's metrics."""
+
+from dataclasses import dataclass, field
+
+from apache_beam.metrics.metric import MetricsFilter
+from apache_beam.runners.runner import PipelineResult
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the records of a run; `read` is `accepted + rejected + too_late`."""
+
+    read: int
+    accepted: int
+    too_late: int
+    rejected_by_reason: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> int:
+        """Records that are in the dead letters."""
+        return sum(self.rejected_by_reason.values())
+
+
+def count_records(result: PipelineResult) -> Counts:
+    """Reads the counters of `ParseClicks`."""
+    counters = result.metrics().query(MetricsFilter())["counters"]
+    totals: dict[tuple[str, str], int] = {}
+    for counter in counters:
+        name = (counter.key.metric.namespace, counter.key.metric.name)
+        totals[name] = totals.get(name, 0) + counter.result
+    read, accepted, too_late = (
+        totals.get(("clickstream", name), 0) for name in ("records_read", "clicks_accepted", "clicks_too_late")
+    )
+    rejected = {name: count for (space, name), count in totals.items() if space == "clickstream.rejected"}
+    return Counts(read, accepted, too_late, dict(sorted(rejected.items(), key=lambda item: -item[1])))

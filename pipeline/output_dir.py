@@ -1,0 +1,95 @@
+"""The folder that an embedded run leaves its results in, and what it remembers of the run."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clickstream.io.errors import UserError
+
+# Rows made with other values of these can't stand in one table: the same key would mean something else.
+SHAPING = ("sample", "window_seconds", "time_spent", "url_normalisation")
+
+
+@dataclass(frozen=True)
+class OutputDir:
+    """Paths of an embedded run's results."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """SQLite: `page_metrics` and `dead_letters`."""
+        return self.path / "clickstream.db"
+
+    @property
+    def bulk_file(self) -> Path:
+        """The body that Elasticsearch's `_bulk` would get from the last run."""
+        return self.path / "elasticsearch.ndjson"
+
+    @property
+    def report(self) -> Path:
+        """The report page."""
+        return self.path / "report.html"
+
+    @property
+    def sample(self) -> Path:
+        """The sample log, if the run made one."""
+        return self.path / "sample.ndjson"
+
+    @property
+    def _memory(self) -> Path:
+        return self.path / "run.json"
+
+    def prepare(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            UserError: It can't be made or written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".{os.getpid()}.probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            message = f"--output_dir={self.path} can't be written ({error.strerror}): name a folder that you may write to."
+            raise UserError(message) from None
+
+    def remembered(self) -> dict[str, Any]:
+        """What the last run noted; empty before the first.
+
+        Raises:
+            UserError: The note is damaged.
+        """
+        try:
+            return dict(json.loads(self._memory.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            message = f"{self._memory} can't be read: use another --output_dir, or remove this one."
+            raise UserError(message) from None
+
+    def remember(self, run: Mapping[str, Any]) -> None:
+        """Notes the run's input and settings."""
+        unfinished = self._memory.with_suffix(".part")
+        unfinished.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(self._memory)
+
+    def check(self, run: Mapping[str, Any]) -> None:
+        """Refuses settings under which the rows here would mean something else.
+
+        Raises:
+            UserError: The folder holds results of the sample, or of other settings.
+        """
+        earlier = self.remembered()
+        differing = [name for name in SHAPING if earlier and earlier.get(name) != run.get(name)]
+        if "sample" in differing:
+            message = f"{self.path} holds results of {'the sample' if earlier['sample'] else 'your own log'}: name another --output_dir."
+            raise UserError(message)
+        if differing:
+            name = differing[0]
+            message = f"{self.path} holds results of --{name}={earlier.get(name)}, not {run.get(name)}: name another --output_dir."
+            raise UserError(message)
