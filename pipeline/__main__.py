@@ -1,14 +1,18 @@
 """`python -m clickstream.pipeline`: the main job, or one of the commands beside it."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
+from clickstream.pipeline.supervisor import DEFAULT_RESTARTS, supervise
 
+_WORKS_FOR_SUPERVISOR = "CLICKSTREAM_SUPERVISED"
 COMMANDS = {
     "generate": "write a sample click log, or feed a topic",
+    "setup-sinks": "create and check the tables, procedures and index of the sinks, and end",
     "replay-dead-letters": "parse rejected records again, and count what is now accepted",
 }
 
@@ -32,8 +36,26 @@ def _run(argv: Sequence[str]) -> int:
         raise UserError(message)
     if {"-h", "--help"} & set(argv) and name is None:
         return _help()
-    module = import_module(f"clickstream.pipeline.{name.replace('-', '_') if name else 'batch'}")
-    return int(module.main(argv[1:] if name else argv))
+    if name is None:
+        return _run_job(argv)
+    return int(import_module(f"clickstream.pipeline.{name.replace('-', '_')}").main(argv[1:]))
+
+
+def _run_job(argv: Sequence[str]) -> int:
+    """The main job: over logs, or live over Kafka, then under a supervisor, unless it ends by itself."""
+    given = {argument.partition("=")[0] for argument in argv}
+    if "--bootstrap_servers" not in given:
+        return int(import_module("clickstream.pipeline.batch").main(argv))
+    if _WORKS_FOR_SUPERVISOR in os.environ or "--until" in given:
+        return int(import_module("clickstream.pipeline.live").main(argv))
+    os.environ[_WORKS_FOR_SUPERVISOR] = "1"
+    return supervise([sys.executable, "-m", "clickstream.pipeline", *argv], max_restarts=_max_restarts(argv))
+
+
+def _max_restarts(argv: Sequence[str]) -> int:
+    """Read here without Beam, which the supervisor does without; a wrong value is refused by the job itself."""
+    values = [argument.partition("=")[2] for argument in argv if argument.startswith("--max_restarts=")]
+    return int(values[-1]) if values and values[-1].isdigit() else DEFAULT_RESTARTS
 
 
 def _help() -> int:
@@ -41,7 +63,9 @@ def _help() -> int:
 
     job_parser().print_help()
     commands = "\n".join(f"  {name:22}{what}" for name, what in COMMANDS.items())
-    sys.stdout.write(f"\ncommands (python -m clickstream.pipeline COMMAND --help):\n{commands}\n\nBeam's own options are taken as well.\n")
+    sys.stdout.write(
+        f"\ncommands (python -m clickstream.pipeline COMMAND --help):\n{commands}\n\nBeam's own options are taken as well.\n"
+    )
     return 0
 
 

@@ -1,6 +1,5 @@
 """The batch job, embedded: click logs to SQLite, an Elasticsearch bulk file and a report, all in one folder."""
 
-import logging
 import tempfile
 import threading
 import time
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from clickstream.io.elasticsearch import WriteBulkFile
-from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.files import LogFile, ReadClickLogs, is_compressed, match_logs
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.report import RunCounts, write_report
@@ -21,10 +19,11 @@ from clickstream.io.sample import SampleOptions, write_log
 from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql
 from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, wire
-from clickstream.pipeline.options import ClickOptions, LogOptions, MetricOptions, OutputOptions, read_options
+from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options
 from clickstream.pipeline.output_dir import OutputDir
+from clickstream.pipeline.running import mendable_errors, parse_options, runner_of
 from clickstream.pipeline.summary import ProgressLine, print_summary
-from clickstream.transforms import METRIC_COLUMNS, AggregateByPage, MeasureTimeSpent, ParseClicks, ParseOptions, TimeSpentPolicy
+from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, TimeSpentPolicy
 
 SAMPLE = SampleOptions(events=500_000)
 _POLL_SECONDS = 0.2
@@ -65,9 +64,9 @@ def run_batch(options: PipelineOptions, output: OutputDir, pattern: str) -> Coun
         UserError: Something that the user can mend.
     """
     files = match_logs(pattern)
-    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, _errors_in_one_line():
+    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, mendable_errors():
         notes = Path(folder, "progress")
-        pipeline = beam.Pipeline(runner=_runner(options), options=options)
+        pipeline = beam.Pipeline(runner=runner_of(options), options=options)
         wire(pipeline, batch_job(options, output, pattern, notes))
         with _progress_shown(notes, files):
             result = pipeline.run()
@@ -91,45 +90,10 @@ def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: 
     )
 
 
-def parse_options(options: PipelineOptions) -> ParseOptions:
-    """What counts as a click, from the command line."""
-    clicks = options.view_as(ClickOptions)
-    return ParseOptions(
-        columns=METRIC_COLUMNS,
-        normalise_urls=clicks.url_normalisation == "on",
-        max_event_age_seconds=clicks.max_event_age,
-        max_clock_skew_seconds=clicks.max_clock_skew,
-        window_seconds=options.view_as(MetricOptions).window_seconds,
-    )
-
-
 def _shards(options: PipelineOptions) -> int:
     """As asked for; else one for a single worker, since a shard costs time, and two a worker, so that they end together."""
     workers = int(options.view_as(DirectOptions).direct_num_workers or 1)
     return options.view_as(MetricOptions).shards or (1 if workers == 1 else 2 * workers)
-
-
-def _runner(options: PipelineOptions) -> str:
-    """See docs/decisions/0002: DirectRunner would choose its engine by what it finds on the machine."""
-    runner = options.view_as(StandardOptions).runner
-    return "FnApiRunner" if runner in (None, "DirectRunner") else runner
-
-
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """A worker's error that a person can mend arrives as a `UserError`; Beam logs the same traceback on the way: not then."""
-    logging.getLogger("apache_beam").addFilter(_unless_mendable)
-    try:
-        yield
-    except Exception as error:
-        found = user_error_in(error)
-        if found is None:
-            raise
-        raise found from error
-
-
-def _unless_mendable(record: logging.LogRecord) -> bool:
-    return "UserError" not in str(record.exc_info) and "UserError" not in record.getMessage()
 
 
 @contextmanager

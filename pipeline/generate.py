@@ -1,10 +1,12 @@
 """`generate`: writes a sample click log, or feeds a Kafka topic with clicks as they would come."""
 
 import argparse
+import contextlib
 import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
 from types import FrameType
@@ -15,6 +17,7 @@ from clickstream.io.kafka_config import load_kafka_config
 from clickstream.io.sample import SampleOptions, feed_topic, write_log
 
 _NO_END = 10**12
+_TOPIC = "clickstream"
 _MOST_A_SECOND = 10**7
 _LAST_SESSIONS = timedelta(hours=1)
 _REDRAW_SECONDS = 0.5
@@ -40,41 +43,65 @@ def main(argv: Sequence[str]) -> int:
 
     Returns:
         The exit status: 0, also if Ctrl-C or SIGTERM ended it in order; 2 after a user's mistake, which is told in one
-        line; 1 if it was stopped before a topic's brokers had confirmed all.
+        line; 1 if a second signal came before a topic's brokers had confirmed all.
     """
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        arguments = _parser().parse_args(list(argv))
-        _check(arguments)
-        sys.stdout.write(_make(arguments, _sample_options(arguments)) + "\n")
-    except UserError as error:
-        sys.stderr.write(f"generate: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        what = "nothing was written" if arguments.output else "records on their way may be missing in the topic"
-        sys.stderr.write(f"generate: stopped; {what}.\n")
-        return 0 if arguments.output else 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    feeds = any(argument.startswith("--bootstrap_servers") for argument in argv)
+    stop = threading.Event()
+    with _signals(stop, at_once=not feeds):
+        try:
+            sys.stdout.write(_run(argv, stop.is_set) + "\n")
+        except UserError as error:
+            sys.stderr.write(f"generate: {error}\n")
+            return 2
+        except KeyboardInterrupt:
+            what = "records on their way may be missing in the topic" if feeds else "nothing was written"
+            sys.stderr.write(f"generate: stopped; {what}.\n")
+            return 1 if feeds else 0
     return 0
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+@contextlib.contextmanager
+def _signals(stop: threading.Event, *, at_once: bool) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set `stop`; the second one, or the first if `at_once`, raises KeyboardInterrupt."""
+
+    def receive(_number: int, _frame: FrameType | None) -> None:
+        if at_once or stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _make(arguments: argparse.Namespace, options: SampleOptions) -> str:
+def _run(argv: Sequence[str], stop: Callable[[], bool]) -> str:
     """Writes or feeds; returns the summary."""
+    arguments = _parser().parse_args(list(argv))
+    _check(arguments)
+    options = _sample_options(arguments)
     meter = _Meter()
     try:
         if arguments.output:
             return f"{meter.line(write_log(arguments.output, options, meter))} → {arguments.output}"
-        config = load_kafka_config(arguments.kafka_config) if arguments.kafka_config else None
-        servers, topic, create = arguments.bootstrap_servers, arguments.topic or "clickstream", arguments.create_topic
-        events = feed_topic(servers, topic, options, arguments.rate, create_topic=create, config=config, progress=meter)
-        return f"{meter.line(events)} → topic {topic} at {servers}"
+        return meter.line(_feed(arguments, options, meter, stop)) + f" → topic {arguments.topic or _TOPIC}"
     finally:
         meter.clear()
+
+
+def _feed(arguments: argparse.Namespace, options: SampleOptions, meter: "_Meter", stop: Callable[[], bool]) -> int:
+    return feed_topic(
+        arguments.bootstrap_servers,
+        arguments.topic or _TOPIC,
+        options,
+        arguments.rate,
+        create_topic=arguments.create_topic,
+        config=load_kafka_config(arguments.kafka_config) if arguments.kafka_config else None,
+        progress=meter,
+        stop=stop,
+    )
 
 
 class _Meter:

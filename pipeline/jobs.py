@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import apache_beam as beam
+import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindows
 
-from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks
+from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, RawBatch
 
 
 @dataclass
@@ -15,7 +17,7 @@ class Job:
         read: Yields `RawBatch`.
         parse, measure, aggregate: What is computed.
         write_rows: Sinks of result tables, by label; each has the outputs `written` and `rejected`.
-        write_dead_letters: Sink of rejected tables, with the output `written`.
+        write_dead_letters: Sink of rejected tables; yields how many are written, as they are.
         write_bulk_file: Sink of result tables that refuses none, without outputs.
         note_progress: Passes on raw batches and rejected tables, and notes how many.
         commit: Takes `(progress, [written, ...])`, and commits what all sinks have. None for bounded sources without offsets.
@@ -36,7 +38,7 @@ def wire(pipeline: beam.Pipeline, job: Job) -> None:
     """Wires a job: read, parse, measure, aggregate, write; then commit what is written."""
     raw = pipeline | "ReadClicks" >> job.read
     if job.note_progress is not None:
-        raw |= "NoteRead" >> beam.ParDo(job.note_progress)
+        raw |= "NoteRead" >> beam.ParDo(job.note_progress).with_output_types(RawBatch)
 
     parsed = raw | "ParseClicks" >> job.parse
     rows = parsed.clicks | "MeasureTimeSpent" >> job.measure | "AggregateByPage" >> job.aggregate
@@ -44,11 +46,15 @@ def wire(pipeline: beam.Pipeline, job: Job) -> None:
     if job.write_bulk_file is not None:
         _ = rows | "WriteBulkFile" >> job.write_bulk_file
 
-    rejected = (parsed.rejected, *(sink.rejected for sink in sinks)) | "Rejected" >> beam.Flatten()
+    refused = [
+        sink.rejected | f"{label}Refused" >> beam.WindowInto(GlobalWindows())
+        for label, sink in zip(job.write_rows, sinks, strict=True)
+    ]
+    rejected = (parsed.rejected, *refused) | "Rejected" >> beam.Flatten()
     if job.note_progress is not None:
-        rejected |= "NoteRejected" >> beam.ParDo(job.note_progress)
+        rejected |= "NoteRejected" >> beam.ParDo(job.note_progress).with_output_types(pa.Table)
     dead_letters = rejected | "WriteDeadLetters" >> job.write_dead_letters
 
     if job.commit is not None:
-        after = [*(sink.written for sink in sinks), dead_letters.written]
+        after = [*(sink.written for sink in sinks), dead_letters]
         _ = {"progress": parsed.progress, "after": after} | "CommitOffsets" >> job.commit

@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -23,9 +24,9 @@ def duration(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def duration_or_off(text: str) -> float | None:
-    """Seconds as of `duration`, or None for `off`."""
-    return None if text == "off" else duration(text)
+def duration_or_off(text: str) -> float:
+    """Seconds as of `duration`, or 0 for `off`."""
+    return 0.0 if text == "off" else duration(text)
 
 
 def whole(least: int, most: int = 1 << 31) -> Callable[[str], int]:
@@ -49,11 +50,59 @@ def time_spent(text: str) -> str:
 
 
 class LogOptions(PipelineOptions):
-    """Where a batch job reads clicks from."""
+    """Clicks from logs (bounded)."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--input", metavar="PATH_OR_GLOB", help="click logs: NDJSON, plain, .gz or .zst (default: a sample is made)")
+        parser.add_argument(
+            "--input", metavar="PATH_OR_GLOB", help="NDJSON, plain, .gz or .zst (default: a sample is made)"
+        )
+
+
+class KafkaOptions(PipelineOptions):
+    """Clicks from Kafka (live)."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        # Beam's options for its Kafka Streams runner have this one too; where both are read, theirs stands.
+        with suppress(argparse.ArgumentError):
+            add("--bootstrap_servers", metavar="HOST:PORT", help="brokers, several with commas: the job is live then")
+        add("--topic", metavar="NAME", help="topic of JSON clicks")
+        add(
+            "--group_id",
+            default="clickstream-beam",
+            metavar="NAME",
+            help="consumer group of the offsets (default: clickstream-beam)",
+        )
+        add(
+            "--start",
+            default="committed",
+            metavar="WHERE",
+            help="committed (else earliest), earliest, latest, or a time (default: committed)",
+        )
+        add("--until", choices=("now",), help="now: read what is there, write it, and end")
+        add(
+            "--disorder",
+            type=duration,
+            default="10s",
+            metavar="DURATION",
+            help="how far events may be out of order (default: 10s)",
+        )
+        add(
+            "--idle",
+            type=duration,
+            default="30s",
+            metavar="DURATION",
+            help="when a silent partition stops counting (default: 30s)",
+        )
+        add(
+            "--kafka_splits",
+            choices=("one", "per_partition"),
+            default="one",
+            help="per_partition: not on Prism (default: one)",
+        )
+        add("--kafka_config", metavar="FILE", help="further librdkafka settings; secrets as env:NAME or file:PATH")
 
 
 class ClickOptions(PipelineOptions):
@@ -61,20 +110,20 @@ class ClickOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
+        add = parser.add_argument
+        add(
             "--url_normalisation",
             choices=("on", "off"),
             default="on",
-            help="on: one page, one row (host in lower case, default port, fragment, dot segments and tracking parameters off)",
+            help="on: one page, one row (host in lower case; default port, fragment, dot segments and tracking parameters off)",
         )
-        parser.add_argument(
+        add(
             "--max_event_age",
             type=duration_or_off,
-            default="off",
             metavar="DURATION",
-            help="reject older events: 7d, 12h, off (default: off)",
+            help="reject older events: 7d, 12h, off (default: 7d live, off for logs)",
         )
-        parser.add_argument(
+        add(
             "--max_clock_skew",
             type=duration_or_off,
             default="10m",
@@ -88,18 +137,39 @@ class MetricOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--window_seconds", type=whole(1, 366 * 86_400), default=300, metavar="N", help="length of a window (default: 300)"
+        add = parser.add_argument
+        add(
+            "--window_seconds",
+            type=whole(1, 366 * 86_400),
+            default=300,
+            metavar="N",
+            help="length of a window (default: 300)",
         )
-        parser.add_argument(
+        add(
             "--time_spent",
             type=time_spent,
             default="reported",
             metavar="POLICY",
             help="fixed:SECONDS, or reported: what the event says (default: reported)",
         )
-        parser.add_argument(
-            "--shards", type=whole(1, 4096), metavar="N", help="the most workers that share a window (default: by the workers)"
+        add(
+            "--shards",
+            type=whole(1, 4096),
+            metavar="N",
+            help="the most workers that share a window (default: by the workers)",
+        )
+        add(
+            "--allowed_lateness",
+            type=duration,
+            default="10m",
+            metavar="DURATION",
+            help="live: how long windows take late clicks (default: 10m)",
+        )
+        add(
+            "--early_results",
+            type=duration,
+            metavar="DURATION",
+            help="live: running totals this often before a window ends",
         )
 
 
@@ -108,16 +178,44 @@ class OutputOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--output_dir", default="out", metavar="DIR", help="folder for the embedded results (default: out)")
-        parser.add_argument(
+        add = parser.add_argument
+        add("--output_dir", default="out", metavar="DIR", help="folder for embedded results (default: out)")
+        add("--mysql", metavar="URL", help="mysql://USER@HOST:PORT/DATABASE, MySQL 8 or 9, or MariaDB")
+        add("--mysql_password", metavar="REF", help="env:NAME or file:PATH")
+        add("--mysql_tls_ca", metavar="FILE", help="certificate authority, to talk TLS only")
+        add("--elasticsearch", metavar="URL", help="http(s)://HOST:PORT, several with commas")
+        add(
             "--elasticsearch_index",
             default="processed_clickstream_data",
             metavar="NAME",
             help="index of the results (default: processed_clickstream_data)",
         )
+        add("--elasticsearch_api_key", metavar="REF", help="env:NAME or file:PATH")
+        add("--elasticsearch_user", metavar="NAME", help="with --elasticsearch_password")
+        add("--elasticsearch_password", metavar="REF", help="env:NAME or file:PATH")
+        add("--elasticsearch_ca", metavar="FILE", help="certificate authority of the server")
+        add(
+            "--dead_letters",
+            metavar="WHERE",
+            help="mysql, kafka:TOPIC or file:PATH of an SQLite file (default: where the rows go)",
+        )
 
 
-JOB_OPTIONS = (LogOptions, ClickOptions, MetricOptions, OutputOptions)
+class LiveOptions(PipelineOptions):
+    """How a live job is kept running."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--max_restarts",
+            type=whole(0, 1000),
+            default=10,
+            metavar="N",
+            help="restarts in a row without progress (default: 10)",
+        )
+
+
+JOB_OPTIONS = (LogOptions, KafkaOptions, ClickOptions, MetricOptions, OutputOptions, LiveOptions)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -55,7 +55,9 @@ class OutputDir:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            message = f"--output_dir={self.path} can't be written ({error.strerror}): name a folder that you may write to."
+            message = (
+                f"--output_dir={self.path} can't be written ({error.strerror}): name a folder that you may write to."
+            )
             raise UserError(message) from None
 
     def remembered(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+
 from clickstream.transforms.arrow import pack, unpack
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
 

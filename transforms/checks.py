@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from clickstream.transforms.decode import Refusal
 from clickstream.transforms.schema import UTC_MS
 from clickstream.transforms.times import Millis, to_epoch_ms

@@ -13,6 +13,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.trigger import AccumulationMode, TriggerFn
 from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
 from apache_beam.utils.windowed_value import WindowedValue
+
 from clickstream.transforms.aggregate import PageSums, cut_by_window, page_metrics
 from clickstream.transforms.measure import TimeSpentPolicy, measure_time_spent
 from clickstream.transforms.parse import ParsedBatch, ParseOptions, parse_clicks

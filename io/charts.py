@@ -1,0 +1,225 @@
+"""Pieces of a page: escaped HTML, tables with bars, and a chart over time as SVG that takes its colours from the page's style sheet.
+
+Safe by construction: every text that isn't `Html` is escaped, and what doesn't print (control characters, marks that turn the
+direction of writing, lone surrogates) is shown as its code. Nothing here makes a link or loads anything.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from html import escape
+from itertools import groupby
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+NICE_SECONDS = (
+    *(1, 2, 5, 10, 15, 30),
+    *(n * MINUTE for n in (1, 2, 5, 10, 15, 30)),
+    *(n * HOUR for n in (1, 2, 3, 6, 12)),
+    *(n * DAY for n in (1, 2, 7, 14)),
+)
+NICE_NUMBERS = tuple(digit * 10**power for power in range(16) for digit in (1, 2, 5))
+PLOT_TOP, PLOT_HEIGHT = 22, 170  # pixels
+
+
+class Html(str):
+    """Text that is HTML already: it's not escaped again."""
+
+    __slots__ = ()
+
+
+def visible(text: str) -> str:
+    r"""Replaces each character that doesn't print by its code.
+
+    >>> visible("a\x00b\u202ec")
+    'a\\x00b\\u202ec'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Cuts the middle out of a text longer than `most` characters: a URL's host and its end say more.
+
+    >>> shortened("https://example.com/a/long/path/page.html", 24)
+    'https://exam…h/page.html'
+    """
+    head = most // 2
+    return text if len(text) <= most else f"{text[:head]}…{text[len(text) - (most - head - 1) :]}"
+
+
+def tag(name: str, *content: object, **attributes: object) -> Html:
+    """Builds one element; content and attributes are escaped, `Html` content is not.
+
+    An attribute's trailing `_` is dropped, other `_` become `-`: `class_="bar"`, `aria_label="…"`.
+    """
+    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{_text(value)}"' for key, value in attributes.items())
+    return Html(f"<{name}{written}>{joined(content)}</{name}>")
+
+
+def joined(content: Iterable[object], separator: str = "") -> Html:
+    """Puts pieces of content side by side, escaping those that aren't `Html`."""
+    return Html(separator.join(piece if isinstance(piece, Html) else _text(piece) for piece in content))
+
+
+def foreign(text: str, most: int = 140) -> Html:
+    """Shows a text that came with the data: visible, shortened, and isolated, so that it can't reorder what stands beside it."""
+    shown = visible(text)
+    cut = {} if len(shown) <= most else {"title": shown}
+    return tag("bdi", shortened(shown, most), **cut)
+
+
+def duration(seconds: float) -> str:
+    """Writes a length of time to about three digits.
+
+    >>> [duration(s) for s in (0, 4.21, 59.6, 300, 3725)]
+    ['0 s', '4.2 s', '1 min', '5 min', '1 h 2 min']
+    """
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < HOUR:
+        minutes, rest = divmod(whole, MINUTE)
+        parts = ((minutes, "min"), (rest, "s"))
+    else:
+        hours, rest = divmod(whole // MINUTE, MINUTE)
+        parts = ((hours, "h"), (rest, "min"))
+    return " ".join(f"{number:,} {unit}" for number, unit in parts if number) or "0 s"
+
+
+def moment(time: datetime) -> str:
+    """Writes a UTC time to the second, leaving off seconds that are zero."""
+    return f"{time:%Y-%m-%d %H:%M:%S}" if time.second else f"{time:%Y-%m-%d %H:%M}"
+
+
+def bar(share: float, *content: object) -> Html:
+    """Content with a bar below it that is `share` (0 to 1) of the cell's width."""
+    drawn = tag("rect", width=f"{100 * share:.2f}%", height="100%")
+    return joined((*content, tag("svg", drawn, class_="bar", aria_hidden="true")))
+
+
+def table(
+    caption: str, headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: str = "", name: str = ""
+) -> Html:
+    """A table whose first column names the row.
+
+    Args:
+        caption: What the table shows.
+        headings: One per column.
+        rows: Cells: `Html`, or anything else, which is escaped.
+        numbers: One letter per column: `n` for numbers (right-aligned), anything else for text.
+        name: The table's class; roles are spelt out because style sheets that stack rows take them away from screen readers.
+    """
+    kinds = numbers.ljust(len(headings))
+    head = (
+        tag("th", text, scope="col", role="columnheader", class_=kind)
+        for text, kind in zip(headings, kinds, strict=True)
+    )
+    body = (
+        joined(
+            tag("td" if i else "th", cell, role="cell" if i else "rowheader", class_=kinds[i], data_label=headings[i])
+            for i, cell in enumerate(row)
+        )
+        for row in rows
+    )
+    return tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", tag("tr", *head, role="row"), role="rowgroup"),
+        tag("tbody", *(tag("tr", cells, role="row") for cells in body), role="rowgroup"),
+        class_=name,
+        role="table",
+    )
+
+
+def time_chart(
+    name: str,
+    values: Sequence[float | None],
+    *,
+    start: datetime,
+    step_seconds: int,
+    label: Callable[[float], str],
+    steps: Sequence[float] = NICE_NUMBERS,
+) -> Html:
+    """Draws one value per stretch of time as a stepped area; None leaves a gap. No script: the value under the pointer is CSS.
+
+    It's as wide as its place: positions are percentages, so text keeps its size on a narrow screen.
+
+    Args:
+        name: What is shown, for those who can't see it.
+        values: One per step, none negative.
+        start: UTC time at which the first begins.
+        step_seconds: How long each lasts.
+        label: Writes a value, as in `1,234 clicks`.
+        steps: Distances that the horizontal lines may have.
+    """
+    top = max((value for value in values if value is not None), default=0) or 1
+    return tag(
+        "svg",
+        *_lines(top, label, steps),
+        _area(values, top),
+        *_times(start, len(values) * step_seconds),
+        *_hints(values, start, step_seconds, label),
+        class_="chart",
+        role="img",
+        aria_label=name,
+    )
+
+
+def _lines(top: float, label: Callable[[float], str], steps: Sequence[float]) -> Iterable[Html]:
+    """The horizontal lines with their values, at most four."""
+    step = next((step for step in steps if top / step < 5), steps[-1])
+    for i in range(1, min(int(top / step), 4) + 1):
+        y = f"{PLOT_TOP + PLOT_HEIGHT * (1 - i * step / top):.1f}"
+        yield tag("line", x1="0", x2="100%", y1=y, y2=y)
+        yield tag("text", label(i * step), x="0", y=y, dy="-4", class_="scale")
+
+
+def _area(values: Sequence[float | None], top: float) -> Html:
+    """The filled steps, in a drawing of its own that is stretched to the plot."""
+    path = []
+    for known, run in groupby(enumerate(values), key=lambda pair: pair[1] is not None):
+        if known:
+            points = [(i, 100 * (1 - (value or 0) / top)) for i, value in run]
+            tops = " ".join(f"V{y:.2f}H{i + 1}" for i, y in points)
+            path.append(f"M{points[0][0]} 100{tops}V100Z")
+    return tag(
+        "svg",
+        tag("path", d="".join(path), vector_effect="non-scaling-stroke"),
+        y=PLOT_TOP,
+        width="100%",
+        height=PLOT_HEIGHT,
+        viewBox=f"0 0 {len(values)} 100",
+        preserveAspectRatio="none",
+    )
+
+
+def _times(start: datetime, seconds: int) -> Iterable[Html]:
+    """The time axis: about five marks at round UTC times, with the date where a day begins."""
+    yield tag("line", x1="0", x2="100%", y1=PLOT_TOP + PLOT_HEIGHT, y2=PLOT_TOP + PLOT_HEIGHT, class_="axis")
+    step = next((step for step in NICE_SECONDS if seconds / step <= 6), -(-seconds // (5 * DAY)) * DAY)
+    first = int(-(-start.timestamp() // step) * step)
+    for epoch in range(first, int(start.timestamp()) + seconds + 1, step):
+        time = _utc(epoch)
+        share = (epoch - start.timestamp()) / seconds
+        style = f"{time:%Y-%m-%d}" if epoch % DAY == 0 else f"{time:%H:%M:%S}" if step < MINUTE else f"{time:%H:%M}"
+        anchor = "start" if share < 0.06 else "end" if share > 0.94 else "middle"
+        yield tag("text", style, x=f"{100 * share:.2f}%", y=PLOT_TOP + PLOT_HEIGHT + 18, text_anchor=anchor)
+
+
+def _hints(
+    values: Sequence[float | None], start: datetime, step_seconds: int, label: Callable[[float], str]
+) -> Iterable[Html]:
+    """A column over each step that, while pointed at, shows its time and value above the plot."""
+    width = f"{100 / len(values):.4f}%"
+    for i, value in enumerate(values):
+        shown = (
+            f"{moment(start + timedelta(seconds=i * step_seconds))} · {'unknown' if value is None else label(value)}"
+        )
+        column = tag("rect", x=f"{100 * i / len(values):.3f}%", y=PLOT_TOP, width=width, height=PLOT_HEIGHT)
+        yield tag("g", column, tag("text", shown, x="100%", y="12", text_anchor="end"), class_="hint")
+
+
+def _text(value: object) -> str:
+    return escape(visible(str(value)))
+
+
+def _utc(epoch: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=epoch)

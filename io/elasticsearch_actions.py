@@ -1,0 +1,291 @@
+"""Result rows to Elasticsearch's bulk actions, and its answer back to rows: pure, a column at a time.
+
+An action is two lines: what to do (`index`, under a fixed `_id`, guarded by `version`), and the document. A write
+replaces a document only if its version is not smaller, so a batch may be sent any number of times, in any order.
+"""
+
+import binascii
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MAX_BODY_BYTES = 5 << 20
+MAX_BODY_ACTIONS = 5_000
+_BATCH_ROWS = 2 * MAX_BODY_ACTIONS  # bounds the memory for a table; with a tenth of it, the calls begin to cost
+_ID_BYTES = 18  # a multiple of three: base64 without padding
+_DIGEST_BYTES = sha256().digest_size
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_PLAIN_BYTES = bytes(set(range(0x20, 0x100)) - set(b'"\\'))  # stand for themselves in a JSON string
+_NO_INDEX = "create the index with setup-sinks, and check its name"
+_CURES = {
+    "401": "check the API key, or the user and password",
+    "403": "grant the user or API key create_index, index and view_index_metadata on the index, and monitor on the "
+    "cluster (setup-sinks: manage_index_templates too)",
+    "404": _NO_INDEX,
+    "413": "lower the limit on a request's bytes, or raise the server's http.max_content_length",
+    "429": "the server is overloaded or its disk is full; give it time, capacity or space",
+    "cluster_block_exception": "the index is blocked, as when the disk is full; free space and lift the block",
+    "index_closed_exception": "open the index",
+    "index_not_found_exception": _NO_INDEX,
+}
+
+
+class ElasticsearchError(RuntimeError):
+    """One line: what went wrong and what to do about it. Never holds a secret or a document's values."""
+
+
+class BulkChunk(NamedTuple):
+    """A bulk body, and the rows of the table that it holds."""
+
+    body: bytes
+    rows: range
+
+
+class BulkAnswer(NamedTuple):
+    """What became of a bulk body's actions, by their place in it.
+
+    Attributes:
+        written: How many were stored.
+        already_newer: How many found a better version in their place, which is success.
+        again: Those to send again: the server was too busy, or broken.
+        cause: Why, of the first of `again`.
+        refused: Those that the server will never take, for their content, and why (no values in it).
+    """
+
+    written: int
+    already_newer: int
+    again: list[int]
+    cause: str
+    refused: dict[int, str]
+
+
+class _Error(msgspec.Struct):
+    type: str = "unknown_error"
+    reason: str | None = None
+    caused_by: "_Error | None" = None
+
+
+class _Result(msgspec.Struct, gc=False):
+    status: int
+    error: _Error | None = None
+
+
+class _Item(msgspec.Struct, gc=False):
+    index: _Result
+
+
+class _Answer(msgspec.Struct):
+    errors: bool = True
+    items: list[_Item] = []
+
+
+_ANSWER_DECODER = msgspec.json.Decoder(_Answer)
+
+
+def document_id(window_start: datetime, url: str, country: str) -> str:
+    """The `_id` of a row: 18 bytes of SHA-256 over its key, in URL-safe base64.
+
+    Args:
+        window_start: Aware, in whole seconds.
+        url: As in the row.
+        country: As in the row.
+    """
+    key = f"{_epoch_seconds(window_start)}\0{url}\0{country}"
+    return urlsafe_b64encode(sha256(key.encode()).digest()[:_ID_BYTES]).decode()
+
+
+def bulk_actions(rows: pa.RecordBatch, index: str) -> pa.StringArray:
+    """One action a row: both its lines, each with its newline, so that the array's bytes, end to end, are a bulk body.
+
+    Args:
+        rows: PAGE_METRICS_SCHEMA; any number of windows, in whole seconds UTC.
+        index: Where to write.
+    """
+    url, country = rows["url"], rows["country"]
+    seconds = _per_value(rows["window_start"], lambda start: str(_epoch_seconds(start)))
+    keys = pc.binary_join_element_wise(seconds, url, country, "\0").cast(pa.binary()).to_pylist()
+    if len(b"".join(keys).translate(None, _PLAIN_BYTES)) > 2 * len(keys):  # more than the keys' own separators: rare
+        url, country = _escaped(url), _escaped(country)
+    return _join(rows, index, _document_ids(keys), url, country)
+
+
+def action_batches(table: pa.Table, index: str) -> Iterator[pa.StringArray]:
+    """The whole table's actions in order, some thousands at a time."""
+    return (bulk_actions(rows, index) for rows in table.combine_chunks().to_batches(_BATCH_ROWS) if len(rows))
+
+
+def bulk_body(table: pa.Table, index: str) -> bytes:
+    """The whole table as one bulk body, NDJSON."""
+    return b"".join(map(action_bytes, action_batches(table, index)))
+
+
+def bulk_chunks(
+    table: pa.Table, index: str, max_bytes: int = MAX_BODY_BYTES, max_actions: int = MAX_BODY_ACTIONS
+) -> Iterator[BulkChunk]:
+    """The table as bulk bodies in order, each row in one of them.
+
+    A body has at most `max_actions` actions and `max_bytes` bytes; a single action beyond that is a body of its own.
+    """
+    first = 0
+    for actions in action_batches(table, index):
+        for rows in cut(actions, max_bytes, max_actions):
+            body = action_bytes(actions[rows.start : rows.stop])
+            yield BulkChunk(body, range(first + rows.start, first + rows.stop))
+        first += len(actions)
+
+
+def cut(actions: pa.StringArray, max_bytes: int, max_actions: int) -> Iterator[range]:
+    """Ranges of actions, in order and without gaps, as long as both limits allow and at least one action long."""
+    ends = _offsets(actions).astype(np.int64)
+    first = 0
+    while first < len(actions):
+        fitting = int(np.searchsorted(ends, ends[first] + max_bytes, side="right")) - 1
+        stop = min(max(fitting, first + 1), first + max_actions)
+        yield range(first, stop)
+        first = stop
+
+
+def action_bytes(actions: pa.StringArray) -> bytes:
+    """The actions' bytes, end to end: a bulk body."""
+    if not len(actions):
+        return b""
+    ends = _offsets(actions)
+    return bytes(memoryview(actions.buffers()[2])[ends[0] : ends[-1]])
+
+
+def size_of(actions: pa.StringArray) -> int:
+    """How many bytes `action_bytes` would give for these, at least one."""
+    ends = _offsets(actions)
+    return int(ends[-1]) - int(ends[0])
+
+
+def action_document(action: str) -> bytes:
+    """The document of an action: its second line, less the newline."""
+    return action.split("\n", 2)[1].encode()
+
+
+def read_answer(answer: bytes, actions: pa.StringArray) -> BulkAnswer:
+    """Sorts a bulk answer's items by what is to be done about them.
+
+    Args:
+        answer: JSON, of which `errors`, `items.*.status` and `items.*.error` are needed.
+        actions: Those that were sent.
+
+    Raises:
+        ElasticsearchError: An item was refused for something other than its content, or the answer doesn't fit.
+    """
+    try:
+        decoded = _ANSWER_DECODER.decode(answer)
+    except msgspec.MsgspecError:
+        decoded = _Answer()
+    items = [item.index for item in decoded.items]
+    if len(items) != len(actions):
+        found = f"Elasticsearch answered for {len(items)} of {len(actions)} documents"
+        message = f"{found}: look for a proxy that alters its answers."
+        raise ElasticsearchError(message)
+    return _read_items(items, actions) if decoded.errors else BulkAnswer(len(items), 0, [], "", {})
+
+
+def explain(status: int, kind: str) -> str:
+    """The cure for a failed request or item, from its HTTP status and Elasticsearch's error type."""
+    return _CURES.get(kind) or _CURES.get(str(status)) or "the server's log says more"
+
+
+def _read_items(items: list[_Result], actions: pa.StringArray) -> BulkAnswer:
+    failed = [(place, item.status, item.error or _Error()) for place, item in enumerate(items) if item.status >= 300]
+    conflicts = [place for place, status, _ in failed if status == 409]
+    again = [place for place, status, _ in failed if status == 429 or status >= 500]
+    refused, cause = dict[int, str](), ""
+    for place, status, error in failed:
+        if status == 429 or status >= 500:
+            cause = cause or f"{status} {error.type}: {explain(status, error.type)}"
+        elif status in (401, 403, 404) or error.type in _CURES:
+            message = f"Elasticsearch refuses to write ({status} {error.type}): {explain(status, error.type)}."
+            raise ElasticsearchError(message)
+        elif status != 409:
+            refused[place] = _refusal(status, error, actions[place].as_py())
+    written = len(items) - len(conflicts) - len(again) - len(refused)
+    return BulkAnswer(written, len(conflicts), again, cause, refused)
+
+
+def _refusal(status: int, error: _Error, action: str) -> str:
+    """Status, error types, and the field if one is named. Not the reason's text: it quotes the document's values."""
+    kinds = error.type + (f", {error.caused_by.type}" if error.caused_by else "")
+    names = orjson.loads(action_document(action))
+    fields = [name for name in names if f"[{name}]" in (error.reason or "") or f'"{name}"' in (error.reason or "")]
+    return f"{status} {kinds}" + (f" (field {', '.join(fields)})" if fields else "")
+
+
+def _offsets(actions: pa.StringArray) -> Any:
+    return np.frombuffer(actions.buffers()[1], np.int32)[actions.offset : actions.offset + len(actions) + 1]
+
+
+def _epoch_seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _per_value(column: pa.Array, text: Callable[[datetime], str]) -> str | pa.Array:
+    """`text` of each row, made once a distinct value; one constant if all are alike, as in a table of one window."""
+    encoded = column.dictionary_encode()
+    texts = [text(value) for value in encoded.dictionary.to_pylist()]
+    return texts[0] if len(texts) == 1 else pa.array(texts, pa.string()).take(encoded.indices)
+
+
+def _document_ids(keys: list[bytes]) -> pa.StringArray:
+    hashes = b"".join([sha256(key).digest() for key in keys])
+    heads = np.frombuffer(hashes, np.uint8).reshape(-1, _DIGEST_BYTES)[:, :_ID_BYTES].tobytes()
+    ids = binascii.b2a_base64(heads, newline=False).translate(_URL_SAFE)
+    ends = np.arange(len(keys) + 1, dtype=np.int32) * (_ID_BYTES // 3 * 4)
+    return pa.StringArray.from_buffers(len(keys), pa.py_buffer(ends), pa.py_buffer(ids))
+
+
+def _escaped(texts: pa.Array) -> pa.Array:
+    """The texts as they stand between a JSON string's quotes."""
+    return pa.array([orjson.dumps(text)[1:-1].decode() for text in texts.to_pylist()], pa.string())
+
+
+def _integer(values: pa.Array) -> pa.Array:
+    return values.cast(pa.string())
+
+
+def _number(values: pa.Array) -> pa.Array:
+    """JSON numbers; null where there is none, or none that JSON could write."""
+    return pc.fill_null(pc.if_else(pc.is_finite(values), values, None).cast(pa.string()), "null")
+
+
+def _join(rows: pa.RecordBatch, index: str, ids: pa.Array, url: pa.Array, country: pa.Array) -> pa.StringArray:
+    start, end = _per_value(rows["window_start"], _iso), _per_value(rows["window_end"], _iso)
+    version = _integer(rows["version"])
+    guard = _integer(pc.max_element_wise(rows["version"], 1))
+    return _concat(
+        *(f'{{"index":{{"_index":"{index}","_id":"', ids, '","version":', guard, ',"version_type":"external_gte"}}\n'),
+        *('{"@timestamp":"', start, '","window_start":"', start, '","window_end":"', end),
+        *('","url":"', url, '","country":"', country),
+        *('","clicks":', _integer(rows["clicks"]), ',"unique_users":', _integer(rows["unique_users"])),
+        *(',"time_spent_seconds":', _number(rows["time_spent_seconds"])),
+        *(',"timed_clicks":', _integer(rows["timed_clicks"]), ',"avg_time_spent":', _number(rows["avg_time_spent"])),
+        *(',"version":', version, "}\n"),
+    )
+
+
+def _concat(*parts: str | pa.Array) -> pa.StringArray:
+    """The parts of each row, end to end; neighbouring constants are made one first, since each part costs."""
+    merged: list[str | pa.Array] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return pc.binary_join_element_wise(*merged, "")

@@ -1,0 +1,249 @@
+"""Connections to Kafka, and what their errors mean to the person who runs the job."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import TopicMetadata
+
+from clickstream.io.errors import UserError
+from clickstream.io.kafka_config import KafkaConfig, check_kafka_config, resolve_kafka_config
+
+EARLIEST, LATEST = -2, -1  # what Kafka's offset look-up calls them
+_ANSWER_SECONDS = 10.0
+
+_LOG = logging.getLogger("clickstream.io.kafka.librdkafka")
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False  # librdkafka repeats itself each second while a broker is away; attach a handler here to see it
+
+_CONSUMER_DEFAULTS: dict[str, str | int | float | bool] = {
+    "fetch.queue.backoff.ms": 2,  # the default, 1 s, stalls a reader that empties its queue faster than that
+    "queued.min.messages": 100_000,
+    "queued.max.messages.kbytes": 65_536,  # the memory that read-ahead may take
+    "max.partition.fetch.bytes": 4 << 20,
+    "reconnect.backoff.max.ms": 2_000,
+}
+_CONSUMER_FIXED: dict[str, str | int | float | bool] = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "error",  # an offset that has expired is a gap: say so, never jump silently
+    "enable.partition.eof": True,
+}
+
+
+@dataclass(frozen=True)
+class KafkaConnection:
+    """How to reach a cluster. Holds references to secrets, never a secret.
+
+    Attributes:
+        bootstrap_servers: `host:port`, several separated by commas.
+        group_id: The consumer group whose offsets are read and committed.
+        config: Further librdkafka settings, secrets as `env:NAME` or `file:PATH`.
+
+    Raises:
+        UserError: See `check_kafka_config`.
+    """
+
+    bootstrap_servers: str
+    group_id: str
+    config: KafkaConfig = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_kafka_config(self.config)
+
+    def consumer(self) -> "KafkaConsumer":
+        """Opens a consumer; secrets are resolved here, so call it on the worker.
+
+        Raises:
+            UserError: librdkafka refuses a setting.
+        """
+        return KafkaConsumer(self)
+
+    def producer(self, on_error: Callable[[KafkaError], None]) -> Producer:
+        """Opens an idempotent producer. Raises as `consumer`."""
+        settings = {"linger.ms": 20, **resolve_kafka_config(self.config), "enable.idempotence": True}
+        return self._open(Producer, settings, on_error)
+
+    def _open(self, client: Any, settings: dict[str, Any], on_error: Callable[[KafkaError], None]) -> Any:
+        try:
+            return client({**settings, "bootstrap.servers": self.bootstrap_servers, "error_cb": on_error}, logger=_LOG)
+        except KafkaException as error:
+            message = f"Kafka's client refuses a setting ({error.args[0].str()}): correct it in --kafka_config."
+            raise UserError(message) from None
+
+
+class KafkaConsumer:
+    """A consumer without group membership: it reads the partitions that it's told to, and can read and commit the group's offsets.
+
+    Methods raise `UserError` for what a person must put right, and `KafkaException` for what may pass.
+    """
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        self.connection = connection
+        self._complaints: list[KafkaError] = []
+        settings = {**_CONSUMER_DEFAULTS, **resolve_kafka_config(connection.config), **_CONSUMER_FIXED}
+        self.client: Consumer = connection._open(
+            Consumer, {**settings, "group.id": connection.group_id}, self._complaints.append
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
+
+    def topic(self, topic: str) -> TopicMetadata:
+        """Describes a topic, waiting up to 10 s for a broker.
+
+        Raises:
+            UserError: No broker, refused login, TLS mismatch, unknown topic, no permission.
+        """
+        found = self._answer(lambda seconds: self.client.list_topics(topic, timeout=seconds)).topics[topic]
+        if found.error is not None:
+            raise explain(found.error, self.connection, topic)
+        return found
+
+    def partitions(self, topic: str) -> list[int]:
+        """The numbers of a topic's partitions, in order. Raises as `topic`."""
+        return sorted(self.topic(topic).partitions)
+
+    def committed(self, topic: str, partitions: Sequence[int]) -> dict[int, int | None]:
+        """The group's committed offset of each partition, None where there is none.
+
+        Raises:
+            UserError: No broker, or no permission to use the group or the topic.
+        """
+        wanted = [TopicPartition(topic, p) for p in partitions]
+        found = self._answer(lambda seconds: self.client.committed(wanted, timeout=seconds))
+        return {p.partition: p.offset if p.offset >= 0 else None for p in self._checked(found, topic)}
+
+    def offsets_at(self, topic: str, partitions: Sequence[int], time_ms: int) -> dict[int, int]:
+        """The first offset of each partition at or after a time, the end where there is none; in one request a broker.
+
+        Args:
+            topic: The topic.
+            partitions: Its partitions to look up.
+            time_ms: Record time in ms since the epoch; or EARLIEST, or LATEST (the end).
+
+        Raises:
+            UserError: No broker, or no permission to read the topic.
+        """
+        wanted = [TopicPartition(topic, p, time_ms) for p in partitions]
+        found = self._answer(lambda seconds: self.client.offsets_for_times(wanted, timeout=seconds))
+        offsets = {p.partition: p.offset for p in self._checked(found, topic)}
+        behind = [p for p, offset in offsets.items() if offset < 0]
+        return {**offsets, **self.offsets_at(topic, behind, LATEST)} if behind and time_ms >= 0 else offsets
+
+    def offsets_now(self, topic: str, partitions: Sequence[int], time_ms: int) -> dict[int, int] | None:
+        """As `offsets_at` if all the brokers answer within a second, else None."""
+        wanted = [TopicPartition(topic, p, time_ms) for p in partitions]
+        with contextlib.suppress(KafkaException):
+            found = self.client.offsets_for_times(wanted, timeout=1.0)
+            if all(p.error is None and p.offset >= 0 for p in found):
+                return {p.partition: p.offset for p in found}
+        return None
+
+    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commits the group's offsets, by topic and partition.
+
+        Raises:
+            UserError: No permission, or the group is in use.
+            KafkaException: What may pass.
+        """
+        wanted = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        try:
+            found = self.client.commit(offsets=wanted, asynchronous=False)
+            errors = [(p.error, p.topic) for p in found if p.error is not None]
+        except KafkaException as error:
+            errors = [(error.args[0], wanted[0].topic)]
+        for error, topic in errors:
+            raise KafkaException(error) if may_pass(error) else explain(error, self.connection, topic)
+
+    def _checked(self, found: list[TopicPartition], topic: str) -> list[TopicPartition]:
+        for partition in found:
+            if partition.error is not None:
+                raise explain(partition.error, self.connection, topic)
+        return found
+
+    def _answer(self, ask: Callable[[float], Any]) -> Any:
+        """Asks in short turns, so that a refused login is told at once and not after the whole time out."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while True:
+            try:
+                return ask(1.0)
+            except KafkaException as error:
+                self.client.poll(0)  # hands over the complaints of the background threads
+                told = next((c for c in self._complaints if c.code() in _CERTAIN), None)
+                if told or not may_pass(error.args[0]):
+                    raise explain(told or error.args[0], self.connection) from None
+                if time.monotonic() > deadline:
+                    raise explain((self._complaints or [error.args[0]])[0], self.connection) from None
+
+
+_CERTAIN = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
+_WAITING = (
+    *(KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE),
+    *(
+        KafkaError._WAIT_COORD,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._TIMED_OUT_QUEUE,
+    ),
+)
+_CURES = {
+    KafkaError._AUTHENTICATION: "Kafka at {servers} refuses the login: check sasl.mechanism, sasl.username and sasl.password in --kafka_config",
+    KafkaError.SASL_AUTHENTICATION_FAILED: "Kafka at {servers} refuses the login: check sasl.username and sasl.password in --kafka_config",
+    KafkaError._SSL: "Kafka at {servers} and this client don't agree on TLS: check security.protocol and ssl.ca.location in --kafka_config, and the port",
+    KafkaError._RESOLVE: "The host of Kafka at {servers} is not known: check --bootstrap_servers",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "Topic {topic} doesn't exist at {servers}: check --topic, or create it",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "This user may not use topic {topic} at {servers}: grant READ and DESCRIBE on it",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "This user may not use the consumer group {group} at {servers}: grant READ on it, or choose another --group_id",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "This user may not use the cluster at {servers}: grant IDEMPOTENT_WRITE or DESCRIBE",
+    KafkaError._AUTO_OFFSET_RESET: "An offset of topic {topic} that was to be read next has expired or never was: choose --start=earliest or --start=latest",
+    KafkaError.OFFSET_OUT_OF_RANGE: "An offset of topic {topic} that was to be read next has expired or never was: choose --start=earliest or --start=latest",
+    KafkaError.UNKNOWN_MEMBER_ID: "Consumer group {group} is in use by another kind of consumer: stop it, or choose another --group_id",
+    KafkaError.INVALID_GROUP_ID: "{group!r} is no valid consumer group: set --group_id",
+}
+
+
+def may_pass(error: KafkaError) -> bool:
+    """Whether waiting may cure it: a broker is away, a leader changes."""
+    return error.retriable() or error.code() in _WAITING
+
+
+_AWAY = "No Kafka broker answers at {servers}: is it running, and are host, port and security.protocol right?"
+
+
+def explain(error: KafkaError, connection: KafkaConnection, topic: str = "") -> UserError:
+    """Turns a client's error into one line: what is wrong and what to do."""
+    names = {"servers": connection.bootstrap_servers, "group": connection.group_id, "topic": topic}
+    if "incorrect security.protocol" in error.str() or "connecting to a PLAINTEXT broker" in error.str():
+        return UserError(_CURES[KafkaError._SSL].format(**names) + ".")
+    if error.code() in _CURES:
+        return UserError(_CURES[error.code()].format(**names) + ".")
+    if error.code() in _WAITING:
+        return UserError(_AWAY.format(**names))
+    return UserError(
+        f"Kafka at {connection.bootstrap_servers} refuses ({error.name()}: {' '.join(error.str().split())})."
+    )
+
+
+@contextlib.contextmanager
+def open_consumer(connection: KafkaConnection) -> Iterator[KafkaConsumer]:
+    """A consumer for the length of a `with` block."""
+    consumer = connection.consumer()
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def check_kafka(connection: KafkaConnection, topic: str) -> None:
+    """Connects once and looks at topic and group, so that a mistake is told before the first event.
+
+    Raises:
+        UserError: No broker, unknown topic, refused login, TLS mismatch, no permission; one line each, with what to do.
+    """
+    with open_consumer(connection) as consumer:
+        consumer.committed(topic, consumer.partitions(topic))

@@ -1,0 +1,208 @@
+"""Offsets are committed behind the sinks: no offset passes an event that one of them may still need."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.coders import ListCoder, VarIntCoder
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.trigger import AccumulationMode, DefaultTrigger
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
+from confluent_kafka import KafkaException
+
+from clickstream.io.kafka_client import KafkaConnection, KafkaConsumer
+from clickstream.io.kafka_config import KafkaConfig
+from clickstream.io.kafka_watermark import NEVER
+from clickstream.transforms.schema import BatchProgress
+
+_LOG = logging.getLogger(__name__)
+_PAUSES = (0.2, 1.0, 3.0)
+_LAST_MS = 253_402_300_799_000  # the end of the year 9999: later than this nothing is waited for
+Stretch = tuple[int, int]
+Run = tuple[str, int]  # a partition's source, and the offset at which the run began there
+
+
+class Merged(NamedTuple):
+    """What is done with: everything before `next`, and the stretches beyond it, apart and in order."""
+
+    next: int
+    beyond: list[Stretch]
+
+
+def merge_spans(done: Merged, spans: Iterable[Stretch]) -> Merged:
+    """Adds stretches of offsets `[start, end)`, in any order, overlapping or not; `next` grows as far as there's no gap."""
+    reached, beyond = done.next, list[Stretch]()
+    for start, end in sorted([*done.beyond, *spans]):
+        if start <= reached:
+            reached = max(reached, end)
+        elif beyond and start <= beyond[-1][1]:
+            beyond[-1] = (beyond[-1][0], max(beyond[-1][1], end))
+        elif start < end:
+            beyond.append((start, end))
+    return Merged(reached, beyond)
+
+
+def finished_offsets(progress: Iterable[BatchProgress]) -> dict[str, int]:
+    """The offset up to which each partition of a bounded run is done with.
+
+    A bounded run ends each partition with an empty span that tells up to what event time the run is complete. Windows that end later are written
+    as they stand, but their events are read again next time: what the next run adds must not replace what this one counted.
+
+    Returns:
+        By source; only partitions that got ahead.
+    """
+    found = list(progress)
+    ends = [p.needed_until for p in found if p.span.start == p.span.end and p.needed_until > NEVER]
+    complete_until = min(ends, default=NEVER)
+    offsets = {}
+    for source in {p.source for p in found}:
+        own = [p for p in found if p.source == source]
+        spans = [(p.span.start, p.span.end) for p in own if p.needed_until <= complete_until]
+        start = own[0].span.run_start
+        reached = merge_spans(Merged(start, []), spans).next
+        if reached > start:
+            offsets[source] = reached
+    return offsets
+
+
+@dataclass(eq=False)
+class CommitOffsets(beam.PTransform):
+    """Commits Kafka offsets once every sink has all windows that hold their events.
+
+    In: `{"progress": PCollection of BatchProgress, "after": [what each sink gives out]}`; of the latter only the
+    watermark counts. Out: the offsets, as `((topic, partition), offset)`, after they were committed.
+
+    A batch's offsets wait until the watermark of all of `after` has passed its `needed_until`: then the sinks are done
+    with its windows. What is committed is the stretch without gaps from the start of the run; it never goes back
+    within a run. A commit that fails is left to the next one; only a missing permission ends the job.
+
+    Attributes:
+        bootstrap_servers: `host:port`, several separated by commas.
+        group_id: The consumer group.
+        kafka_config: As for `ReadFromKafka`.
+        every_seconds: Event time that is committed together.
+    """
+
+    bootstrap_servers: str
+    group_id: str
+    kafka_config: KafkaConfig = field(default_factory=dict)
+    every_seconds: int = 1
+
+    def __post_init__(self) -> None:
+        self._connection = KafkaConnection(self.bootstrap_servers, self.group_id, self.kafka_config)
+
+    def expand(self, inputs: Mapping[str, Any]) -> beam.PCollection:
+        progress: beam.PCollection = inputs["progress"]
+        waiting, commit = self._bounded(progress) if progress.is_bounded else self._unbounded(progress)
+        signals = [
+            sink | f"Sink{number}" >> beam.FlatMap(_nothing).with_output_types(waiting.element_type)
+            for number, sink in enumerate(inputs["after"])
+        ]
+        return (
+            [self._in_step(part, number, progress.is_bounded) for number, part in enumerate((waiting, *signals))]
+            | "SinksAreDone" >> beam.Flatten()
+            | "Finished" >> beam.GroupByKey()
+            | "AnyTime" >> beam.WindowInto(GlobalWindows())
+            | "Commit" >> beam.ParDo(commit)
+        )
+
+    def _bounded(self, progress: beam.PCollection) -> tuple[beam.PCollection, beam.DoFn]:
+        by_topic = progress | "ByTopic" >> beam.Map(_by_topic).with_output_types(tuple[str, BatchProgress])
+        return by_topic, _CommitAtEnd(self._connection)
+
+    def _unbounded(self, progress: beam.PCollection) -> tuple[beam.PCollection, beam.DoFn]:
+        when_done = progress | "WhenDone" >> beam.Map(_when_done).with_output_types(tuple[Run, Stretch])
+        return when_done, _CommitAhead(self._connection)
+
+    def _in_step(self, part: beam.PCollection, number: int, bounded: bool) -> beam.PCollection:
+        return part | f"InStep{number}" >> beam.WindowInto(
+            GlobalWindows() if bounded else FixedWindows(self.every_seconds),
+            trigger=DefaultTrigger(),
+            accumulation_mode=AccumulationMode.DISCARDING,
+            allowed_lateness=0,
+        )
+
+
+def _when_done(progress: BatchProgress) -> TimestampedValue:
+    """A batch's span at the time when it's needed no more.
+
+    It's never late there: `needed_until` is not before the batch's watermark, which the runner's can't have passed while the batch is on its
+    way, and a window ends after the times in it. A time before 1970 (no watermark yet, no click) is moved there: later is always safe.
+    """
+    span = progress.span
+    at = min(max(progress.needed_until, 0), _LAST_MS)
+    return TimestampedValue(((progress.source, span.run_start), (span.start, span.end)), Timestamp(micros=at * 1000))
+
+
+def _by_topic(progress: BatchProgress) -> tuple[str, BatchProgress]:
+    return _partition(progress.source)[0], progress
+
+
+def _partition(source: str) -> tuple[str, int]:
+    topic, _, partition = source.removeprefix("kafka:").rpartition("/")
+    return topic, int(partition)
+
+
+def _nothing(_: object) -> Iterator[Any]:
+    return iter(())
+
+
+class _Committer(beam.DoFn):
+    """Gathers offsets while a bundle lasts and commits them together at its end."""
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+
+    def setup(self) -> None:
+        self._consumer: KafkaConsumer | None = None
+
+    def start_bundle(self) -> None:
+        self._ready: dict[tuple[str, int], int] = {}
+
+    def finish_bundle(self) -> None:
+        if self._ready:
+            self._commit(self._ready)
+
+    def teardown(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def _commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        if self._consumer is None:
+            self._consumer = self._connection.consumer()
+        for pause in (*_PAUSES, None):
+            try:
+                self._consumer.commit(offsets)
+                break
+            except KafkaException as error:
+                if pause is None:
+                    _LOG.warning("Offsets were not committed (%s); the next commit includes them.", error.args[0].name())
+                    return
+                time.sleep(pause)
+        for (_, partition), offset in offsets.items():
+            Metrics.gauge("clickstream.kafka", f"committed_offset_{partition}").set(offset)
+
+
+class _CommitAhead(_Committer):
+    SPANS = ReadModifyWriteStateSpec("spans", ListCoder(VarIntCoder()))
+
+    def process(
+        self, finished: tuple[Run, Iterable[Stretch]], spans: Any = beam.DoFn.StateParam(SPANS)
+    ) -> None:
+        (source, run_start), stretches = finished
+        next_offset, *flat = spans.read() or [run_start]
+        done = merge_spans(Merged(next_offset, list(zip(flat[::2], flat[1::2], strict=True))), stretches)
+        spans.write([done.next, *(offset for stretch in done.beyond for offset in stretch)])
+        if done.next > next_offset:
+            self._ready[_partition(source)] = done.next
+
+
+class _CommitAtEnd(_Committer):
+    def process(self, finished: tuple[str, Iterable[BatchProgress]]) -> None:
+        for source, offset in finished_offsets(finished[1]).items():
+            self._ready[_partition(source)] = offset

@@ -1,0 +1,116 @@
+"""Dead letters to a Kafka topic: JSON with the exact bytes, so that they can be parsed again."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import apache_beam as beam
+import orjson
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from confluent_kafka import KafkaError, Message, Producer
+
+from clickstream.io.errors import UserError
+from clickstream.io.kafka_client import KafkaConnection, explain
+from clickstream.io.kafka_config import KafkaConfig
+
+_FLUSH_SECONDS = 60.0
+_DETAIL_LENGTH = 2000
+
+
+def dead_letter_messages(rejected: pa.Table, *, code_version: str) -> list[tuple[bytes, bytes]]:
+    """Turns rejected records (REJECTED_SCHEMA) into the keys and values of messages.
+
+    Returns:
+        Key: `source:position`, the same whenever the record is rejected again. Value: JSON with source, position,
+        record_timestamp (ISO 8601, UTC, or null), reason, detail (at most 2,000 characters), raw (base64), code_version.
+    """
+    return [
+        (
+            f"{row['source']}:{row['position']}".encode(),
+            orjson.dumps(
+                {
+                    **row,
+                    "record_timestamp": _iso(row["record_timestamp"]),
+                    "detail": row["detail"][:_DETAIL_LENGTH],
+                    "raw": b64encode(row["raw"]).decode(),
+                    "code_version": code_version,
+                }
+            ),
+        )
+        for row in rejected.to_pylist()
+    ]
+
+
+def _iso(moment: Any) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(eq=False)
+class WriteDeadLettersToKafka(beam.PTransform):
+    """Writes rejected records to a topic, at least once each; a bundle that ends has all of its records there.
+
+    In: tables of REJECTED_SCHEMA, in any windowing, bounded or not. Out: numbers of records, each in its table's window.
+
+    Attributes:
+        bootstrap_servers: `host:port`, several separated by commas.
+        topic: Where to; it must exist.
+        kafka_config: As for `ReadFromKafka`.
+    """
+
+    bootstrap_servers: str
+    topic: str
+    kafka_config: KafkaConfig = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._connection = KafkaConnection(self.bootstrap_servers, "", self.kafka_config)
+
+    def expand(self, rejected: beam.PCollection) -> beam.PCollection:
+        return rejected | "Messages" >> beam.ParDo(_Produce(self._connection, self.topic)).with_output_types(int)
+
+
+class _Produce(beam.DoFn):
+    def __init__(self, connection: KafkaConnection, topic: str) -> None:
+        self._connection, self._topic = connection, topic
+        self._version = version("clickstream-beam")
+
+    def setup(self) -> None:
+        self._complaints: list[KafkaError] = []
+        self._producer: Producer = self._connection.producer(self._complaints.append)
+        self._written = Metrics.counter("clickstream.kafka", "dead_letters_written")
+
+    def start_bundle(self) -> None:
+        self._errors: list[KafkaError] = []
+        self._complaints.clear()
+
+    def process(self, rejected: pa.Table) -> Iterator[int]:
+        for key, value in dead_letter_messages(rejected, code_version=self._version):
+            self._send(key, value)
+        self._flush()
+        self._written.inc(rejected.num_rows)
+        yield rejected.num_rows
+
+    def _send(self, key: bytes, value: bytes) -> None:
+        while True:
+            try:
+                self._producer.produce(self._topic, value=value, key=key, on_delivery=self._delivered)
+                self._producer.poll(0)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._errors.append(error)
+
+    def _flush(self) -> None:
+        if self._producer.flush(_FLUSH_SECONDS) or self._errors:
+            raise self._failed()
+
+    def _failed(self) -> UserError:
+        errors = self._errors or self._complaints
+        if errors:
+            return explain(errors[0], self._connection, self._topic)
+        return UserError(f"Dead letters don't get into topic {self._topic} at {self._connection.bootstrap_servers}: is Kafka well?")

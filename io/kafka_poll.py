@@ -1,0 +1,173 @@
+"""Polls of a group of partitions: records as columns, and what is known of each partition's end."""
+
+import contextlib
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from clickstream.io.kafka_client import EARLIEST, LATEST, KafkaConnection, explain, may_pass
+from clickstream.io.kafka_watermark import PartitionView
+
+_SLICE = 500  # records taken at a time, so that records of 1 MiB can't pile up
+_POLL_BYTES = 64 << 20
+_CONFIRM_SECONDS = 1.0
+
+
+class Polled(NamedTuple):
+    """One partition's records of one poll, as columns; `next` is the offset behind the last."""
+
+    values: list[bytes]
+    positions: list[int]
+    timestamps: list[int]
+    next: int
+
+    def until(self, end: int) -> "Polled":
+        """Only what lies before `end`."""
+        count = bisect_left(self.positions, end)
+        if count == len(self.positions):
+            return self
+        return Polled(self.values[:count], self.positions[:count], self.timestamps[:count], end)
+
+
+Columns = tuple[list[bytes], list[int], list[int]]
+
+
+def add_columns(columns: dict[int, Columns], messages: list[Message]) -> None:
+    """Takes messages apart: values, offsets and timestamps go to the lists of their partition; a tombstone's value is empty.
+
+    Called on a few hundred at a time, while they are in the processor's cache: twice as fast as on ten thousand.
+    """
+    owners = list(map(Message.partition, messages))
+    for partition in set(owners):
+        own = messages if owners.count(partition) == len(owners) else _of(partition, owners, messages)
+        values, positions, timestamps = columns.setdefault(partition, ([], [], []))
+        found = list(map(Message.value, own))
+        values += [b"" if value is None else value for value in found] if None in found else found
+        positions += map(Message.offset, own)
+        timestamps += [stamp for _, stamp in map(Message.timestamp, own)]
+
+
+def _of(partition: int, owners: list[int], messages: list[Message]) -> list[Message]:
+    return [m for m, owner in zip(messages, owners, strict=True) if owner == partition]
+
+
+class PartitionPoller:
+    """Reads a group of partitions of a topic over one connection that outlives a bundle."""
+
+    def __init__(self, connection: KafkaConnection, topic: str) -> None:
+        self._consumer = connection.consumer()
+        self._connection = connection
+        self._topic = topic
+        self._at: dict[int, int] = {}  # what the next poll delivers
+        self._reached: dict[
+            int, int
+        ] = {}  # the end of each partition that was run into, behind transaction markers too
+        self._heard: dict[int, float] = {}  # when each partition last had a record, or the brokers didn't answer
+        self._caught_up: set[int] = set()
+        self._confirmed = 0.0  # when the brokers last told the ends
+        self._last: dict[str, float] = {"partitions": time.monotonic()}
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._consumer.close()
+
+    def seek(self, wanted: Mapping[int, int]) -> None:
+        """Goes to these offsets, unless it stands there: what was read ahead is kept."""
+        if wanted == self._at:
+            return
+        self._at = dict(wanted)
+        self._consumer.client.assign([TopicPartition(self._topic, p, offset) for p, offset in wanted.items()])
+        self._reached.clear()
+        for partition in wanted:
+            self._heard.setdefault(partition, time.monotonic())
+
+    def forget(self) -> None:
+        """What was polled last was not taken: the next `seek` goes back."""
+        self._at = {}
+
+    def poll(self, most: int, seconds: float) -> dict[int, Polled]:
+        """Waits for up to `most` records, or `seconds`, and returns what came, by partition.
+
+        Raises:
+            UserError: An offset has expired, or the permission is gone.
+        """
+        columns: dict[int, Columns] = {}
+        deadline = time.monotonic() + seconds
+        left, size = most, 0
+        while left > 0 and size < _POLL_BYTES:
+            messages = self._consumer.client.consume(min(left, _SLICE), max(0.0, deadline - time.monotonic()))
+            left -= len(messages)
+            if any(map(Message.error, messages)):
+                messages = [m for m in messages if not self._is_sign(m)]
+            size += sum(map(len, messages))
+            add_columns(columns, messages)
+            if time.monotonic() >= deadline:
+                break
+        return self._noted({p: Polled(*lists, lists[1][-1] + 1) for p, lists in columns.items()})
+
+    def _noted(self, polled: dict[int, Polled]) -> dict[int, Polled]:
+        now = time.monotonic()
+        for partition, found in polled.items():
+            self._at[partition] = found.next
+            self._heard[partition] = now
+        return polled
+
+    def _is_sign(self, message: Message) -> bool:
+        """Whether it's no record; notes the end of a partition, raises for what waiting doesn't cure."""
+        error = message.error()
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            self._reached[message.partition()] = message.offset()
+        elif error is not None and not may_pass(error):
+            raise explain(error, self._connection, self._topic)
+        return error is not None
+
+    def due(self, what: str, seconds: float) -> bool:
+        """Whether something that is done every so often is due; it then counts as done."""
+        now = time.monotonic()
+        is_due = now - self._last.get(what, 0.0) >= seconds
+        if is_due:
+            self._last[what] = now
+        return is_due
+
+    def reached(self, partition: int) -> int:
+        """The end that was run into when reading, behind transaction markers too; -1 if none was."""
+        return self._reached.get(partition, -1)
+
+    def confirm_quiet(self, read: Mapping[int, int]) -> None:
+        """Asks the brokers, once a second, whether partitions without records are at their end. No answer: they aren't quiet.
+
+        Args:
+            read: The first unread offset of each partition.
+        """
+        quiet = [p for p in read if time.monotonic() - self._heard.get(p, 0.0) >= _CONFIRM_SECONDS]
+        if not quiet or not self.due("confirm", _CONFIRM_SECONDS):
+            return
+        ends = self._consumer.offsets_now(self._topic, quiet, LATEST)
+        now = self._confirmed = time.monotonic()
+        if ends is None:
+            self._heard.update(dict.fromkeys(quiet, now))
+        else:
+            self._caught_up = {p for p, end in ends.items() if max(read[p], self.reached(p)) >= end}
+
+    def view(self, partition: int, latest: int | None) -> PartitionView:
+        """What the watermark depends on."""
+        quiet = max(0.0, self._confirmed - self._heard.get(partition, self._confirmed))
+        return PartitionView(latest, partition in self._caught_up, int(quiet * 1000))
+
+    def new_partitions(self, known: Iterable[int]) -> dict[int, int]:
+        """Partitions that the topic has got, with their first offset; none while the brokers don't answer."""
+        with contextlib.suppress(KafkaException):
+            found = self._consumer.client.list_topics(self._topic, timeout=1.0).topics[self._topic].partitions
+            new = sorted(set(found) - set(known))
+            return (self._consumer.offsets_now(self._topic, new, EARLIEST) or {}) if new else {}
+        return {}
+
+    def lags(self, read: Mapping[int, int]) -> dict[int, int]:
+        """How many offsets each partition is behind its end, as of the last fetch."""
+        ends = {
+            p: self._consumer.client.get_watermark_offsets(TopicPartition(self._topic, p), cached=True)[1] for p in read
+        }
+        return {p: max(0, end - read[p]) for p, end in ends.items() if end >= 0}

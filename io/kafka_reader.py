@@ -1,0 +1,294 @@
+"""The splittable DoFn behind `ReadFromKafka`: groups of partitions, read poll by poll."""
+
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.coders import Coder
+from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
+
+from clickstream.io.kafka_client import KafkaConnection
+from clickstream.io.kafka_poll import PartitionPoller, Polled
+from clickstream.io.kafka_watermark import NEVER, PartitionView, next_watermark, sample
+from clickstream.transforms.schema import RawBatch, Span
+
+EventTime = Callable[[Sequence[bytes]], "int | None"]
+_FOREVER = -1
+_POLL_SECONDS = 0.1
+_LOOK_SECONDS = 10.0
+
+
+class PartitionState(NamedTuple):
+    """How far a partition has been read.
+
+    Attributes:
+        partition: Its number.
+        run_start: The offset at which this run began.
+        next: The first offset that hasn't been read.
+        end: The offset at which a bounded run ends; -1: it doesn't.
+        latest: The latest event time seen, ms since the epoch; NEVER if none.
+    """
+
+    partition: int
+    run_start: int
+    next: int
+    end: int = _FOREVER
+    latest: int = NEVER
+
+    @property
+    def done(self) -> bool:
+        """Whether there's nothing left to read in this run."""
+        return 0 <= self.end <= self.next
+
+
+GroupState = tuple[PartitionState, ...]
+
+
+class GroupStateCoder(Coder):
+    """Five 64-bit numbers a partition."""
+
+    _ROW = struct.Struct("<5q")
+
+    def encode(self, value: GroupState) -> bytes:
+        return b"".join(self._ROW.pack(*state) for state in value)
+
+    def decode(self, encoded: bytes) -> GroupState:
+        return tuple(PartitionState(*row) for row in self._ROW.iter_unpack(encoded))
+
+    def is_deterministic(self) -> bool:
+        return True
+
+
+class GroupTracker(RestrictionTracker):
+    """Claims whole polls: a position is the state of the group after the poll.
+
+    It splits only where it stands. (Prism asks for splits by fraction of what is left: of an endless input that's no place.)
+    """
+
+    def __init__(self, state: GroupState) -> None:
+        self._state = state
+        self._stopped = False
+
+    def current_restriction(self) -> GroupState:
+        return self._state
+
+    def try_claim(self, position: GroupState) -> bool:
+        if not self._stopped:
+            self._state = position
+        return not self._stopped
+
+    def try_split(self, fraction_of_remainder: float) -> tuple[GroupState, GroupState] | None:
+        if fraction_of_remainder != 0 or self._stopped or self._all_read():
+            return None
+        self._stopped = True
+        rest = self._state
+        self._state = tuple(state._replace(end=state.next) for state in rest)
+        return self._state, rest
+
+    def check_done(self) -> None:
+        if not self._stopped and not self._all_read():
+            message = "The Kafka reader ended before its partitions did."
+            raise ValueError(message)
+
+    def is_bounded(self) -> bool:
+        return all(state.end != _FOREVER for state in self._state)
+
+    def current_progress(self) -> RestrictionProgress:
+        left = sum(max(state.end - state.next, 0) for state in self._state)
+        return RestrictionProgress(completed=sum(s.next - s.run_start for s in self._state), remaining=left)
+
+    def _all_read(self) -> bool:
+        return all(state.done for state in self._state)
+
+
+class GroupRestrictions(RestrictionProvider):
+    """The element is the group's state at the start: nothing is looked up here, so a retried bundle begins where the first did."""
+
+    def initial_restriction(self, element: GroupState) -> GroupState:
+        return element
+
+    def create_tracker(self, restriction: GroupState) -> GroupTracker:
+        return GroupTracker(restriction)
+
+    def restriction_size(self, element: GroupState, restriction: GroupState) -> int:
+        return max(1, sum(state.end - state.next for state in restriction))
+
+    def restriction_coder(self) -> Coder:
+        return GroupStateCoder()
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """What the reader must know; times in ms, lengths in seconds. See `ReadFromKafka`."""
+
+    connection: KafkaConnection
+    topic: str
+    event_time: EventTime | None
+    disorder_ms: int
+    idle_ms: int
+    batch_records: int
+    bundle_seconds: float
+    one_group: bool
+
+
+_STATE = beam.DoFn.RestrictionParam(GroupRestrictions())
+_WATERMARK = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
+
+
+class _ReadGroup(beam.DoFn):
+    """What the endless and the bounded reader share. Consumers stay open from bundle to bundle."""
+
+    def __init__(self, settings: ReadSettings) -> None:
+        self._settings = settings
+
+    def setup(self) -> None:
+        self._pollers: dict[int, PartitionPoller] = {}
+        self._read = Metrics.counter("clickstream.kafka", "records_read")
+        self._bytes = Metrics.counter("clickstream.kafka", "bytes_read")
+
+    def teardown(self) -> None:
+        while self._pollers:
+            self._pollers.popitem()[1].close()
+
+    def _poller(self, group: GroupState) -> PartitionPoller:
+        first = group[0].partition
+        if first not in self._pollers:
+            self._pollers[first] = PartitionPoller(self._settings.connection, self._settings.topic)
+        return self._pollers[first]
+
+    def _batches(self, before: GroupState, polled: dict[int, Polled], watermark: int) -> Iterator[Any]:
+        for state in before:
+            if found := polled.get(state.partition):
+                self._read.inc(len(found.values))
+                self._bytes.inc(sum(map(len, found.values)))
+                yield self._batch(state, found, watermark)
+
+    def _batch(self, state: PartitionState, found: Polled, watermark: int) -> TimestampedValue:
+        """A batch whose element time is the watermark: it isn't late, and its events can't be while it's on its way."""
+        source = f"kafka:{self._settings.topic}/{state.partition}"
+        span = Span(state.run_start, state.next, found.next)
+        batch = RawBatch(found.values, source, found.positions, found.timestamps, watermark, span)
+        return TimestampedValue(batch, Timestamp(micros=watermark * 1000))
+
+    def _after(self, group: GroupState, polled: dict[int, Polled]) -> GroupState:
+        return tuple(
+            state._replace(next=found.next, latest=max(state.latest, self._latest(found)))
+            if (found := polled.get(state.partition))
+            else state
+            for state in group
+        )
+
+    def _latest(self, found: Polled) -> int:
+        if self._settings.event_time is None:
+            return max(found.timestamps, default=NEVER)
+        # A maximum over a sample is never larger than the true one: the watermark is at worst late, never wrong.
+        latest = self._settings.event_time(sample(found.values))
+        return NEVER if latest is None else latest
+
+    def _gauges(self, poller: PartitionPoller, group: GroupState, watermark: int) -> None:
+        for partition, lag in poller.lags(_unread(group)).items():
+            Metrics.gauge("clickstream.kafka", f"lag_{partition}").set(lag)
+        if watermark > NEVER:
+            Metrics.gauge("clickstream.kafka", f"watermark_ms_{group[0].partition}").set(watermark)
+
+
+def _unread(group: GroupState) -> dict[int, int]:
+    return {state.partition: state.next for state in group}
+
+
+def _known(latest: int) -> int | None:
+    return None if latest == NEVER else latest
+
+
+class ReadUntilStopped(_ReadGroup):
+    """Reads a group of partitions for a second or so at a time, for ever."""
+
+    @beam.DoFn.unbounded_per_element()
+    def process(self, element: GroupState, tracker: Any = _STATE, estimator: Any = _WATERMARK) -> Iterator[Any]:
+        deadline = time.monotonic() + self._settings.bundle_seconds
+        stamp = estimator.current_watermark()
+        watermark = NEVER if stamp is None else stamp.micros // 1000
+        poller = self._poller(tracker.current_restriction())
+        group = self._with_new_partitions(poller, tracker.current_restriction())
+        poller.seek(_unread(group))
+        while (left := deadline - time.monotonic()) > 0:
+            polled = poller.poll(self._settings.batch_records, left)
+            before, group = group, self._after(group, polled)
+            if not tracker.try_claim(group):
+                poller.forget()
+                return
+            yield from self._batches(before, polled, watermark)
+            watermark = self._watermark(poller, group, watermark)
+            if watermark > NEVER:
+                estimator.set_watermark(Timestamp(micros=watermark * 1000))
+        self._gauges(poller, group, watermark)
+        tracker.defer_remainder()
+
+    def _watermark(self, poller: PartitionPoller, group: GroupState, stood: int) -> int:
+        poller.confirm_quiet(_unread(group))
+        settings = self._settings
+        return next_watermark(
+            stood,
+            [poller.view(state.partition, _known(state.latest)) for state in group],
+            disorder_ms=settings.disorder_ms,
+            idle_ms=settings.idle_ms,
+            clock_ms=None if settings.one_group else int(time.time() * 1000),
+        )
+
+    def _with_new_partitions(self, poller: PartitionPoller, group: GroupState) -> GroupState:
+        if not self._settings.one_group or not poller.due("partitions", _LOOK_SECONDS):
+            return group
+        new = poller.new_partitions(_unread(group))
+        return (*group, *(PartitionState(p, start, start) for p, start in sorted(new.items())))
+
+
+class ReadUntilEnd(_ReadGroup):
+    """Reads a group of partitions to the ends that were set when the run started.
+
+    The last batch of each partition is empty: its span reaches the end, and its watermark is the event time up to which the group is complete.
+    """
+
+    def process(self, element: GroupState, tracker: Any = _STATE) -> Iterator[Any]:
+        group: GroupState = tracker.current_restriction()
+        poller = self._poller(group)
+        poller.seek(_unread(group))
+        written: dict[int, int] = {}
+        while left := sum(
+            state.end - max(state.next, poller.reached(state.partition))
+            for state in group
+            if not _at_end(state, poller)
+        ):
+            polled = poller.poll(min(self._settings.batch_records, left), _POLL_SECONDS)
+            polled = {s.partition: polled[s.partition].until(s.end) for s in group if s.partition in polled}
+            written.update((p, found.timestamps[-1]) for p, found in polled.items() if found.timestamps)
+            before, group = group, self._after(group, polled)
+            if not tracker.try_claim(group):
+                poller.forget()
+                return
+            yield from self._batches(before, polled, NEVER)
+        if tracker.try_claim(tuple(state._replace(next=state.end) for state in group)):
+            yield from self._ends(group, written)
+        poller.forget()
+
+    def _ends(self, group: GroupState, written: dict[int, int]) -> Iterator[Any]:
+        """What lies behind the last record (transaction markers), and the empty batch that tells how far the group is complete."""
+        now = int(time.time() * 1000)
+        views = [PartitionView(_known(s.latest), True, max(0, now - written.get(s.partition, 0))) for s in group]
+        final = next_watermark(NEVER, views, disorder_ms=self._settings.disorder_ms, idle_ms=self._settings.idle_ms)
+        for state in group:
+            nothing = Polled([], [], [], state.end)
+            if state.next < state.end:
+                yield self._batch(state, nothing, NEVER)
+            yield TimestampedValue(self._batch(state._replace(next=state.end), nothing, final).value, MIN_TIMESTAMP)
+
+
+def _at_end(state: PartitionState, poller: PartitionPoller) -> bool:
+    return max(state.next, poller.reached(state.partition)) >= state.end

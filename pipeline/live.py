@@ -1,0 +1,160 @@
+"""The live job: Kafka to the sinks, until it is stopped (or, with --until=now, up to what is there)."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions, StandardOptions
+from apache_beam.runners.runner import PipelineResult, PipelineState
+from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, TriggerFn
+
+from clickstream.io.errors import UserError
+from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
+from clickstream.pipeline.jobs import Job, wire
+from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
+from clickstream.pipeline.prism import find_prism
+from clickstream.pipeline.running import mendable_errors, parse_options, runner_of
+from clickstream.pipeline.sinks import Sinks, sinks_of
+from clickstream.pipeline.status import StatusLine
+from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING, note_progress
+from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, TimeSpentPolicy
+from clickstream.transforms.event_time import LatestEventTime
+
+LATE_PANE_SECONDS = 5
+STOP_SECONDS = 10
+_POLL_SECONDS = 0.2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Checks everything that can be checked, then runs the job. Returns the exit status.
+
+    Raises:
+        UserError: Something that the user can mend, found before the first event.
+    """
+    options = read_options(argv)
+    kafka = options.view_as(KafkaOptions)
+    if not kafka.topic:
+        message = "--topic is missing: name the topic that holds the clicks."
+        raise UserError(message)
+    sinks = sinks_of(options)
+    check_kafka(_connection(options), kafka.topic)
+    sinks.set_up()
+    bounded = kafka.until == "now"
+    pipeline = beam.Pipeline(runner=_engine(options, bounded=bounded), options=options)
+    wire(pipeline, live_job(options, sinks))
+    stop = _stop_on_signals()
+    try:
+        with mendable_errors():
+            return _watch(pipeline.run(), stop)
+    except UserError as error:  # it may pass, such as a store's outage: the supervisor decides
+        sys.stderr.write(f"{error}\n")
+        return FAILED_WHILE_RUNNING
+
+
+def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
+    """The live job's steps."""
+    metrics = options.view_as(MetricOptions)
+    connection = _connection(options)
+    return Job(
+        read=read_clicks(options),
+        parse=ParseClicks(parse_options(options, live=True)),
+        measure=MeasureTimeSpent(TimeSpentPolicy.from_text(metrics.time_spent)),
+        aggregate=AggregateByPage(
+            window_seconds=metrics.window_seconds,
+            shards=metrics.shards or 1,
+            trigger=pane_trigger(metrics.early_results),
+            allowed_lateness_seconds=int(metrics.allowed_lateness),
+        ),
+        write_rows=sinks.write_rows(),
+        write_dead_letters=sinks.write_dead_letters(options),
+        commit=CommitOffsets(connection.bootstrap_servers, connection.group_id, connection.config),
+    )
+
+
+def read_clicks(options: PipelineOptions) -> ReadFromKafka:
+    """The source, from the options."""
+    kafka, connection = options.view_as(KafkaOptions), _connection(options)
+    bounds = parse_options(options, live=True)
+    return ReadFromKafka(
+        bootstrap_servers=connection.bootstrap_servers,
+        topic=kafka.topic,
+        group_id=connection.group_id,
+        event_time=LatestEventTime(bounds.max_event_age_seconds, bounds.max_clock_skew_seconds),
+        start=kafka.start,
+        splits=kafka.kafka_splits,
+        disorder_seconds=kafka.disorder,
+        idle_seconds=kafka.idle,
+        until=kafka.until,
+        commit_start=kafka.until is None,
+        kafka_config=connection.config,
+    )
+
+
+def pane_trigger(early_seconds: float | None) -> TriggerFn:
+    """At the window's end; before it, running totals if asked for; behind it, soon after late clicks."""
+    early = AfterProcessingTime(max(1, round(early_seconds))) if early_seconds else None
+    return AfterWatermark(early=early, late=AfterProcessingTime(LATE_PANE_SECONDS))
+
+
+def _connection(options: PipelineOptions) -> KafkaConnection:
+    kafka = options.view_as(KafkaOptions)
+    config = load_kafka_config(kafka.kafka_config) if kafka.kafka_config else {}
+    return KafkaConnection(kafka.bootstrap_servers, kafka.group_id, config)
+
+
+def _engine(options: PipelineOptions, *, bounded: bool) -> str:
+    """The runner of a live job: Prism, unless another is named; of a bounded one the batch runner."""
+    standard = options.view_as(StandardOptions)
+    if bounded:
+        return runner_of(options)
+    standard.streaming = True
+    if standard.runner not in (None, "PrismRunner", "DirectRunner"):
+        return str(standard.runner)
+    if options.view_as(KafkaOptions).kafka_splits != "one":
+        message = "--kafka_splits=per_partition loses events on Prism, which keeps one watermark for all: leave it out."
+        raise UserError(message)
+    options.view_as(PrismRunnerOptions).prism_location = find_prism(options)
+    return "PrismRunner"
+
+
+def _stop_on_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set. Beam's own handler would end Prism first, and hang."""
+    stop = threading.Event()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, ask)
+    return stop
+
+
+def _watch(result: PipelineResult, stop: threading.Event) -> int:
+    """Waits for the job's end, for `stop` or for the supervisor's death, and shows how it is doing."""
+    supervisor = os.getppid()
+    with StatusLine() as status:
+        while not PipelineState.is_terminal(result.state):
+            status.show(result)
+            note_progress(status.rows_written)
+            if stop.wait(_POLL_SECONDS) or os.getppid() != supervisor:
+                return _cancel(result)
+    if result.state == PipelineState.DONE:
+        status.summary(result)
+        return 0
+    sys.stderr.write(f"The runner ended the job: {result.state}.\n")
+    return FAILED_WHILE_RUNNING
+
+
+def _cancel(result: PipelineResult) -> int:
+    cancelling = threading.Thread(target=result.cancel, daemon=True)
+    cancelling.start()
+    deadline = time.monotonic() + STOP_SECONDS
+    while cancelling.is_alive() and time.monotonic() < deadline:
+        cancelling.join(_POLL_SECONDS)
+    sys.stderr.write("Stopped. What wasn't written yet is read again next time.\n")
+    return 0

@@ -1,0 +1,36 @@
+"""Where Prism is, Beam's runner for continuous jobs on one machine."""
+
+import shutil
+import urllib.error
+from pathlib import Path
+
+from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions
+from apache_beam.runners.portability.prism_runner import PrismJobServer
+from apache_beam.version import __version__ as beam_version
+
+from clickstream.io.errors import UserError
+
+_CURE = (
+    f"build it with Go (go install github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam_version}) and put it on PATH, "
+    "or name one with --prism_location; or run without it, now and then, with --until=now."
+)
+
+
+def find_prism(options: PipelineOptions) -> str:
+    """The Prism binary: `--prism_location`, else on PATH, else downloaded by Beam into its cache.
+
+    Raises:
+        UserError: None can be had; with the two ways out.
+    """
+    chosen = options.view_as(PrismRunnerOptions).prism_location
+    if chosen and not chosen.startswith(("http://", "https://")) and not Path(chosen).is_file():
+        message = f"--prism_location={chosen} is no file: {_CURE}"
+        raise UserError(message)
+    found = chosen or shutil.which("prism")
+    if found:
+        return str(found)
+    try:
+        return str(PrismJobServer(options).path_to_binary())
+    except (OSError, RuntimeError, urllib.error.URLError) as error:
+        message = f"Prism can't be downloaded ({error}): {_CURE}"
+        raise UserError(message) from None

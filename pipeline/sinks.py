@@ -1,0 +1,121 @@
+"""The sinks that the options name: what is set up and checked before the first event, and what the graph writes to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from clickstream.io.elasticsearch import WriteToElasticsearch
+from clickstream.io.elasticsearch_setup import ElasticsearchConnection, check_elasticsearch, setup_elasticsearch
+from clickstream.io.errors import UserError
+from clickstream.io.kafka_config import load_kafka_config
+from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
+from clickstream.io.mysql import check_mysql, connect_by_url, setup_mysql
+from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, check_sql, setup_sql
+from clickstream.pipeline.options import KafkaOptions, OutputOptions
+from clickstream.pipeline.output_dir import OutputDir
+
+
+@dataclass(frozen=True)
+class Sinks:
+    """Where a job writes. With no server named, rows and dead letters go to an SQLite file in `--output_dir`.
+
+    Attributes:
+        sql: The database of the rows; None if only Elasticsearch is named.
+        elasticsearch, index: The cluster and index of the rows; None if it is left out.
+        dead_letters: The database, or the topic, of rejected records.
+    """
+
+    sql: SqlConnection | None
+    elasticsearch: ElasticsearchConnection | None
+    index: str
+    dead_letters: SqlConnection | str
+
+    def set_up(self) -> None:
+        """Creates what is missing in the stores, and checks what was there.
+
+        Raises:
+            UserError: A store can't be reached or has another schema.
+        """
+        for database in {self.sql, self.dead_letters}:
+            if isinstance(database, SqlConnection):
+                set_up, check = (setup_sql, check_sql) if database.is_sqlite else (setup_mysql, check_mysql)
+                set_up(database)
+                check(database)
+        if self.elasticsearch is not None:
+            client = self.elasticsearch.connect()
+            setup_elasticsearch(client, self.index)
+            check_elasticsearch(client, self.index)
+            client.close()
+
+    def write_rows(self) -> dict[str, beam.PTransform]:
+        """The sinks of result rows, by label."""
+        sinks: dict[str, beam.PTransform] = {}
+        if self.sql is not None:
+            sinks["WriteToSql" if self.sql.is_sqlite else "WriteToMySql"] = WriteToSql(self.sql)
+        if self.elasticsearch is not None:
+            sinks["WriteToElasticsearch"] = WriteToElasticsearch(self.elasticsearch, self.index)
+        return sinks
+
+    def write_dead_letters(self, options: PipelineOptions) -> beam.PTransform:
+        """The sink of rejected records."""
+        if isinstance(self.dead_letters, SqlConnection):
+            return WriteDeadLettersToSql(self.dead_letters)
+        kafka = options.view_as(KafkaOptions)
+        return WriteDeadLettersToKafka(
+            bootstrap_servers=kafka.bootstrap_servers,
+            topic=self.dead_letters,
+            kafka_config=load_kafka_config(kafka.kafka_config) if kafka.kafka_config else {},
+        )
+
+
+def sinks_of(options: PipelineOptions) -> Sinks:
+    """Reads the sinks from the options.
+
+    Raises:
+        UserError: An option can't be, or they contradict each other.
+    """
+    chosen = options.view_as(OutputOptions)
+    sql = (
+        connect_by_url(chosen.mysql, password=chosen.mysql_password, tls_ca=chosen.mysql_tls_ca)
+        if chosen.mysql
+        else None
+    )
+    elasticsearch = _elasticsearch(options) if chosen.elasticsearch else None
+    if sql is None and elasticsearch is None:
+        sql = embedded_database(options)
+    return Sinks(sql, elasticsearch, chosen.elasticsearch_index, _dead_letters(options, sql))
+
+
+def embedded_database(options: PipelineOptions) -> SqlConnection:
+    """The SQLite file in `--output_dir`, whose folder is made."""
+    output = OutputDir(Path(options.view_as(OutputOptions).output_dir))
+    output.prepare()
+    return SqlConnection("sqlite", str(output.database.absolute()))
+
+
+def _elasticsearch(options: PipelineOptions) -> ElasticsearchConnection:
+    chosen = options.view_as(OutputOptions)
+    return ElasticsearchConnection(
+        hosts=chosen.elasticsearch,
+        api_key=chosen.elasticsearch_api_key,
+        user=chosen.elasticsearch_user,
+        password=chosen.elasticsearch_password,
+        ca_certs=chosen.elasticsearch_ca,
+    )
+
+
+def _dead_letters(options: PipelineOptions, sql: SqlConnection | None) -> SqlConnection | str:
+    where = options.view_as(OutputOptions).dead_letters
+    kind, _, name = (where or "").partition(":")
+    if not where:
+        return sql or embedded_database(options)
+    if where == "mysql" and sql is not None and not sql.is_sqlite:
+        return sql
+    if kind == "kafka" and name:
+        return name
+    if kind == "file" and name:
+        return SqlConnection("sqlite", str(Path(name).absolute()))
+    message = f"--dead_letters={where}: write mysql (with --mysql), kafka:TOPIC, or file:PATH of an SQLite file."
+    raise UserError(message)

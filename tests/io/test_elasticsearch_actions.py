@@ -1,0 +1,221 @@
+"""Bulk bodies and the answers to them, against a naive implementation."""
+
+import base64
+import hashlib
+import json
+import math
+from datetime import datetime, timedelta, timezone
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickstream.io import elasticsearch_actions as bulk
+from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+
+START = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
+HOSTILE = [
+    '"',
+    "\\",
+    "\n",
+    "\r\n",
+    "\0",
+    "\x1f",
+    "\x7f",
+    "\u2028",
+    "'",
+    "</script>",
+    "𝄞",
+    "é",
+    '"}\n{"delete":{}}',
+    "%s{0}",
+]
+
+texts = st.one_of(st.text(max_size=40), st.lists(st.sampled_from(HOSTILE), max_size=6).map("".join))
+counts = st.integers(0, 2**63 - 1)
+seconds = st.integers(0, 7_000_000_000)
+
+
+@st.composite
+def rows(draw, windows=seconds):
+    start = datetime.fromtimestamp(draw(windows), timezone.utc)
+    return {
+        "window_start": start,
+        "window_end": start + timedelta(seconds=300),
+        "url": draw(texts),
+        "country": draw(texts),
+        "clicks": draw(counts),
+        "unique_users": draw(counts),
+        "time_spent_seconds": draw(st.floats()),
+        "timed_clicks": draw(counts),
+        "avg_time_spent": draw(st.none() | st.floats()),
+        "version": draw(st.integers(-3, 2**63 - 1)),
+    }
+
+
+tables = st.one_of(st.lists(rows(), max_size=12), st.lists(rows(st.just(1_714_564_800)), max_size=12))
+
+
+def table_of(found):
+    return pa.Table.from_pylist(found, PAGE_METRICS_SCHEMA)
+
+
+def row(number=0, url="https://shop.example/", **changes):
+    found = {
+        "window_start": START,
+        "window_end": START + timedelta(minutes=5),
+        "url": f"{url}{number}",
+        "country": "DE",
+        "clicks": 2,
+        "unique_users": 1,
+        "time_spent_seconds": 10.5,
+        "timed_clicks": 1,
+        "avg_time_spent": 10.5,
+        "version": 3,
+    }
+    return found | changes
+
+
+def naive_lines(found, index):
+    key = f"{int(found['window_start'].timestamp())}\0{found['url']}\0{found['country']}".encode()
+    identity = base64.urlsafe_b64encode(hashlib.sha256(key).digest()[:18]).decode().rstrip("=")
+    document = {
+        name: f"{value:%Y-%m-%dT%H:%M:%SZ}"
+        if isinstance(value, datetime)
+        else None
+        if isinstance(value, float) and not math.isfinite(value)
+        else value
+        for name, value in found.items()
+    }
+    action = {"_index": index, "_id": identity, "version": max(found["version"], 1), "version_type": "external_gte"}
+    return {"index": action}, {"@timestamp": document["window_start"]} | document
+
+
+def decoded(body):
+    assert body == b"" or body.endswith(b"\n")
+    lines = [json.loads(line) for line in body.split(b"\n")[:-1]]
+    return list(zip(lines[::2], lines[1::2], strict=True))
+
+
+def answer(*items):
+    found = [{"index": {"status": status} | ({"error": error} if error else {})} for status, error in items]
+    return json.dumps({"errors": any(status > 201 for status, _ in items), "items": found}).encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(tables)
+def test_the_body_is_what_a_naive_implementation_writes_row_for_row(found):
+    body = bulk.bulk_body(table_of(found), "some_index")
+    assert decoded(body) == [naive_lines(each, "some_index") for each in found]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(rows(), max_size=30), st.integers(1, 4_000), st.integers(1, 9))
+def test_chunks_stay_within_their_limits_and_hold_each_row_once(found, max_bytes, max_actions):
+    table = table_of(found)
+    chunks = list(bulk.bulk_chunks(table, "i", max_bytes, max_actions))
+    assert [number for chunk in chunks for number in chunk.rows] == list(range(len(found)))
+    assert b"".join(chunk.body for chunk in chunks) == bulk.bulk_body(table, "i")
+    for chunk in chunks:
+        assert len(decoded(chunk.body)) == len(chunk.rows) <= max_actions
+        assert len(chunk.body) <= max_bytes or len(chunk.rows) == 1
+
+
+def test_chunks_are_as_large_as_the_limits_allow():
+    table = table_of([row(n) for n in range(100, 200)])
+    size = len(bulk.bulk_body(table.slice(0, 1), "i"))
+    assert [len(chunk.rows) for chunk in bulk.bulk_chunks(table, "i", max_bytes=size * 30)] == [30, 30, 30, 10]
+    assert [len(chunk.rows) for chunk in bulk.bulk_chunks(table, "i", max_actions=40)] == [40, 40, 20]
+
+
+@given(seconds, texts, texts)
+def test_the_id_is_that_of_the_body(second, url, country):
+    start = datetime.fromtimestamp(second, timezone.utc)
+    table = table_of([row(window_start=start, country=country) | {"url": url}])
+    assert decoded(bulk.bulk_body(table, "i"))[0][0]["index"]["_id"] == bulk.document_id(start, url, country)
+    assert len(bulk.document_id(start, url, country)) == 24
+
+
+def test_a_table_of_many_pieces_larger_than_a_batch_is_written_whole():
+    pieces = [table_of([row(n) for n in range(first, first + 7_000)]) for first in (0, 7_000, 14_000)]
+    found = decoded(bulk.bulk_body(pa.concat_tables(pieces), "i"))
+    assert [document["url"] for _, document in found] == [f"https://shop.example/{n}" for n in range(21_000)]
+
+
+def test_an_empty_table_gives_no_bytes_and_no_chunks():
+    assert bulk.bulk_body(PAGE_METRICS_SCHEMA.empty_table(), "i") == b""
+    assert list(bulk.bulk_chunks(PAGE_METRICS_SCHEMA.empty_table(), "i")) == []
+
+
+def test_a_version_below_one_is_sent_as_one_and_stored_as_it_is():
+    action, document = decoded(bulk.bulk_body(table_of([row(version=0)]), "i"))[0]
+    assert (action["index"]["version"], document["version"]) == (1, 0)
+
+
+def test_windows_in_split_seconds_would_share_an_id_and_are_not_expected():
+    early, late = START, START + timedelta(milliseconds=1)
+    assert bulk.document_id(early, "u", "c") == bulk.document_id(late, "u", "c")
+
+
+def actions_of(count, **changes):
+    return next(bulk.action_batches(table_of([row(n, **changes) for n in range(count)]), "i"))
+
+
+def test_an_answer_without_errors_counts_all_as_written():
+    assert bulk.read_answer(answer((200, None), (201, None)), actions_of(2)) == (2, 0, [], "", {})
+
+
+def test_each_item_of_an_answer_is_sorted_by_what_is_to_be_done():
+    parsing = {
+        "type": "document_parsing_exception",
+        "reason": "[1:9] failed to parse field [clicks] of type [long] in document. Preview of field's value: 'secret'",
+        "caused_by": {"type": "illegal_argument_exception", "reason": 'For input string: "secret"'},
+    }
+    found = bulk.read_answer(
+        answer(
+            (201, None),
+            (409, {"type": "version_conflict_engine_exception", "reason": "..."}),
+            (429, {"type": "es_rejected_execution_exception", "reason": "queue"}),
+            (400, parsing),
+            (503, {"type": "unavailable_shards_exception"}),
+            (200, None),
+        ),
+        actions_of(6),
+    )
+    assert (found.written, found.already_newer, found.again) == (2, 1, [2, 4])
+    assert found.cause.startswith("429 es_rejected_execution_exception: ")
+    assert found.refused == {3: "400 document_parsing_exception, illegal_argument_exception (field clicks)"}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "cure"),
+    [
+        (401, "security_exception", "API key"),
+        (403, "security_exception", "grant"),
+        (403, "cluster_block_exception", "free space"),
+        (404, "index_not_found_exception", "setup-sinks"),
+        (400, "index_closed_exception", "open the index"),
+    ],
+)
+def test_an_item_refused_for_no_fault_of_its_own_fails_with_the_cure(status, kind, cure):
+    with pytest.raises(bulk.ElasticsearchError, match=cure) as caught:
+        bulk.read_answer(answer((201, None), (status, {"type": kind, "reason": "no"})), actions_of(2))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "found", [answer((201, None)), b"{}", b"<html>", b"", b'{"errors":false,"items":[{}]}', b"[1]"]
+)
+def test_an_answer_that_does_not_account_for_each_action_fails(found):
+    with pytest.raises(bulk.ElasticsearchError, match="of 2 documents"):
+        bulk.read_answer(found, actions_of(2))
+
+
+def test_a_refusal_quotes_no_value_of_the_document():
+    canary = "https://shop.example/?token=CANARY['\"]"
+    reason = f"failed to parse field [url] in document. Preview of field's value: '{canary}0' [{canary}0]"
+    found = bulk.read_answer(
+        answer((400, {"type": "document_parsing_exception", "reason": reason})), actions_of(1, url=canary)
+    )
+    assert found.refused == {0: "400 document_parsing_exception (field url)"}

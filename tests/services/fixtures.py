@@ -1,0 +1,78 @@
+"""Fixtures with real servers, for all tests: `kafka`, `mariadb`, `mysql`, `sql_server` (a test runs once on each of the two), `elasticsearch`.
+
+Each server is started once in a test run, when the first test asks for one, together with all others that the chosen tests will need.
+A server that doesn't start is an error of the tests that need it, never a reason to skip them.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.elasticsearch import Elasticsearch
+from tests.services.errors import ServiceError
+from tests.services.kafka import Kafka
+from tests.services.mariadb import MariaDb
+from tests.services.mysql import MySql
+from tests.services.services import KINDS, Services, install
+from tests.services.sql import SqlServer
+
+NEEDED = pytest.StashKey[list[str]]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Notes which servers the chosen tests need."""
+    wanted: set[str] = set()
+    for item in session.items:
+        wanted.update(getattr(item, "fixturenames", ()))
+        wanted.update(filter(None, [getattr(item, "callspec", None) and item.callspec.params.get("sql_server")]))
+    session.config.stash[NEEDED] = [name for name in KINDS if name in wanted]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Installs them before the first test, whose time limit it would exceed. What fails here fails again, and is told, in the tests."""
+    if not session.config.option.collectonly:
+        with contextlib.suppress(ServiceError):
+            install(session.config.stash[NEEDED])
+
+
+@pytest.fixture(scope="session")
+def services(pytestconfig: pytest.Config) -> Iterator[Services]:
+    """All servers of this test run."""
+    servers = Services()
+    try:
+        servers.begin(pytestconfig.stash[NEEDED])
+        yield servers
+    finally:
+        servers.close()
+
+
+@pytest.fixture(scope="session")
+def kafka(services: Services) -> Kafka:
+    """A Kafka broker."""
+    return services.get("kafka")
+
+
+@pytest.fixture(scope="session")
+def mariadb(services: Services) -> MariaDb:
+    """A MariaDB server."""
+    return services.get("mariadb")
+
+
+@pytest.fixture(scope="session")
+def mysql(services: Services) -> MySql:
+    """A MySQL server."""
+    return services.get("mysql")
+
+
+@pytest.fixture(scope="session", params=["mariadb", "mysql"])
+def sql_server(services: Services, request: pytest.FixtureRequest) -> SqlServer:
+    """MariaDB, then MySQL."""
+    return services.get(request.param)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(services: Services) -> Elasticsearch:
+    """An Elasticsearch node."""
+    return services.get("elasticsearch")

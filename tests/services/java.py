@@ -1,0 +1,69 @@
+"""Java and Maven: found on PATH or installed by apt, and jars copied from the Maven repository."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.services.errors import ServiceError
+from tests.services.installing import locked, run
+from tests.services.places import is_root
+
+NEEDED = 17
+# The first compiler only: half the processor time to start, and no slower over a test's first minutes.
+QUICK_START = "-XX:TieredStopAtLevel=1"
+CURE = f"install Java {NEEDED} or newer and Maven (Debian: apt-get install openjdk-17-jre-headless maven), so that `java` and `mvn` are on PATH."
+
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>clickstream</groupId><artifactId>services</artifactId><version>1</version><packaging>pom</packaging>
+<dependencies>{dependencies}</dependencies></project>
+"""
+DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version><type>{}</type>{exclusions}</dependency>"
+ALONE = "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>"
+
+
+def require_java() -> str:
+    """The path of `java`, with `mvn` beside it on PATH; installed first if one is missing, where apt may do that.
+
+    Raises:
+        ServiceError: Not to be had, or too old.
+    """
+    with locked("apt"):
+        if not (shutil.which("java") and shutil.which("mvn")):
+            _apt_install()
+    java = shutil.which("java")
+    if not java or not shutil.which("mvn"):
+        message = f"Java or Maven is missing: {CURE}"
+        raise ServiceError(message)
+    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', text)
+    if not found or int(found[1]) < NEEDED:
+        message = f"{java} is too old ({text.splitlines()[0] if text else 'no answer'}): {CURE}"
+        raise ServiceError(message)
+    return java
+
+
+def _apt_install() -> None:
+    if not is_root() or not shutil.which("apt-get"):
+        return
+    run(["apt-get", "update", "-q"], "apt-get update")
+    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q", "--no-install-recommends", "maven"]
+    try:
+        run([*install, "openjdk-17-jre-headless"], "installing Java and Maven")
+    except ServiceError:  # a newer release has no 17
+        run([*install, "default-jre-headless"], "installing Java and Maven")
+
+
+def copy_jars(coordinates: Sequence[str], folder: Path, *, alone: bool = False) -> None:
+    """Copies artifacts (`group:artifact:version[:type]`) and what they need, or they `alone`, from the Maven repository into the folder."""
+    require_java()
+    exclusions = ALONE if alone else ""
+    wanted = [DEPENDENCY.format(*[*name.split(":"), "jar"][:4], exclusions=exclusions) for name in coordinates]
+    folder.mkdir(parents=True, exist_ok=True)
+    pom = folder / "pom.xml"
+    pom.write_text(POM.format(dependencies="\n".join(wanted)))
+    with locked("maven"):  # its local repository isn't made for two at once
+        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
+        run(["mvn", "-q", "-B", "-f", pom, *goal], f"downloading {', '.join(coordinates)}", cwd=folder)

@@ -1,0 +1,62 @@
+"""A process of its own that outlives the run by a moment: stops the servers that the run left behind, and removes its folder.
+
+It reads `+PID` and `-PID` (leaders of process groups) from standard input; the run is over when that ends or its parent is another.
+Run it as a script, with the folder as its argument. Standard library only.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+
+GRACE_SECONDS = 15.0
+
+
+def watch(run: int) -> set[int]:
+    """Reads until the run is over: what it has left."""
+    left: set[int] = set()
+    pending = b""
+    while os.getppid() == run:
+        if not select.select([0], [], [], 1.0)[0]:
+            continue
+        read = os.read(0, 4096)
+        if not read:
+            break
+        *lines, pending = (pending + read).split(b"\n")
+        for line in lines:
+            (left.add if line[:1] == b"+" else left.discard)(int(line[1:]))
+    return left
+
+
+def signal_group(group: int, number: int) -> bool:
+    """Sends a signal to a process group: whether it is there."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def end(groups: set[int]) -> None:
+    """TERM to each group, KILL to those that stay."""
+    for group in groups:
+        signal_group(group, signal.SIGTERM)
+    patience = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < patience and any(signal_group(group, 0) for group in groups):
+        time.sleep(0.1)
+    for group in groups:
+        signal_group(group, signal.SIGKILL)
+
+
+def main() -> None:
+    run, folder = int(sys.argv[1]), sys.argv[2]
+    with contextlib.suppress(KeyboardInterrupt):
+        end(watch(run))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""All servers of one run: each started when first asked for, those that are needed together at the same time."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from tests.services.elasticsearch import Elasticsearch
+from tests.services.kafka import Kafka
+from tests.services.mariadb import MariaDb
+from tests.services.mysql import MySql
+from tests.services.run import Run
+from tests.services.service import Service
+
+KINDS: dict[str, type[Service]] = {kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch)}
+
+
+def install(names: Iterable[str]) -> None:
+    """Fills the cache for these servers, side by side; those that are named by the environment need nothing."""
+    kinds = [KINDS[name] for name in names]
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(kind.install) for kind in kinds if not kind.external()]:
+            done.result()
+
+
+class Services:
+    """The servers of one run, by name. `close()` stops them all and removes their data."""
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._pool = ThreadPoolExecutor(len(KINDS))
+        self._started: dict[str, Future[Service]] = {}
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Starts servers in the background, each once."""
+        if not self._run:
+            self._run = Run()
+        for name in names:
+            if name not in self._started:
+                self._started[name] = self._pool.submit(self._start, KINDS[name], self._run)
+
+    def get(self, name: str) -> Service:
+        """The server of that name, answering.
+
+        Raises:
+            ServiceError: It can't be installed or doesn't start.
+        """
+        self.begin([name])
+        return self._started[name].result()
+
+    def close(self) -> None:
+        """Stops all that were started here, side by side, and removes their folder."""
+        started = [future.result() for future in self._started.values() if not future.exception()]
+        for done in [self._pool.submit(service.stop) for service in started if not service.external()]:
+            done.result()
+        self._pool.shutdown()
+        if self._run:
+            self._run.close()
+
+    @staticmethod
+    def _start(kind: type[Service], run: Run) -> Service:
+        service = kind(run)
+        if not kind.external():
+            service.start()
+        return service

@@ -1,0 +1,106 @@
+"""What MariaDB and MySQL have in common: one account `app` over TCP, databases made at will."""
+
+import os
+import secrets
+import shutil
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
+
+import pymysql
+
+from tests.services.daemon import Daemon
+from tests.services.errors import ServiceError
+from tests.services.places import hand_over
+from tests.services.run import Run
+from tests.services.service import Service
+
+SETTINGS = """[{section}]
+{settings}
+datadir={folder}/data
+socket={folder}/socket
+pid-file={folder}/pid
+init-file={folder}/account.sql
+port={port}
+bind-address=127.0.0.1
+skip-name-resolve
+skip-log-bin
+character-set-server=utf8mb4
+innodb_buffer_pool_size=128M
+innodb_flush_log_at_trx_commit=2
+max_allowed_packet=64M
+local_infile=1
+event_scheduler=OFF
+default_time_zone=+00:00
+"""
+ACCOUNT = """CREATE USER IF NOT EXISTS 'app'@'%' IDENTIFIED BY '{password}';
+GRANT ALL ON *.* TO 'app'@'%' WITH GRANT OPTION;
+"""
+
+
+class SqlServer(Service):
+    """A server of MySQL's protocol; its account `user` may do everything, also make databases and further accounts."""
+
+    section: ClassVar[str]
+    host: str
+    port: int
+    user: str
+    password: str
+
+    @classmethod
+    @abstractmethod
+    def programs(cls) -> "Programs":
+        """What the cache holds, put there first if need be."""
+
+    @classmethod
+    def install(cls) -> None:
+        cls.programs()
+
+    def url(self, database: str) -> str:
+        """`mysql://user@host:port/database`, without the password."""
+        return f"mysql://{self.user}@{self.host}:{self.port}/{database}"
+
+    def connect(self, database: str | None = None, **options: Any) -> "pymysql.Connection[Any]":
+        """A new connection of `user`."""
+        options = {"autocommit": True, "connect_timeout": 10, **options}
+        return pymysql.connect(host=self.host, port=self.port, user=self.user, password=self.password, database=database, **options)
+
+    def create_database(self) -> str:
+        """Makes an empty database of a name that was never used."""
+        name = f"test_{secrets.token_hex(6)}"
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        return name
+
+    def use(self, address: str) -> None:
+        parts = urlsplit(address)
+        if parts.scheme != "mysql" or not parts.hostname:
+            message = f"{self.variable()}={address} is no address: write mysql://USER@HOST:PORT and the password into {self.variable()}_PASSWORD."
+            raise ServiceError(message)
+        self.host, self.port, self.user = parts.hostname, parts.port or 3306, unquote(parts.username or "app")
+        self.password = os.environ.get(f"{self.variable()}_PASSWORD", "")
+
+    def prepare(self, run: Run) -> Daemon:
+        programs = self.programs()
+        folder = run.new_folder(self.name)
+        self.host, self.port, self.user, self.password = "127.0.0.1", run.free_ports(1)[0], "app", secrets.token_hex(12)
+        shutil.copytree(programs.data, folder / "data")
+        (folder / "account.sql").write_text(ACCOUNT.format(password=self.password))
+        settings = SETTINGS.format(section=self.section, settings=programs.settings, folder=folder, port=self.port)
+        (folder / "my.cnf").write_text(settings)
+        hand_over(folder)
+        command = [*programs.command, f"--defaults-file={folder}/my.cnf"]
+        return Daemon(self.name, command, folder, self._ready, run)
+
+    def _ready(self, said: str) -> bool:
+        return "ready for connections" in said and f"port: {self.port}" in said
+
+
+class Programs:
+    """An installed server: the command that runs it, an empty data folder to copy, and settings that say where its files are."""
+
+    def __init__(self, command: list[str | Path], data: Path, settings: str = "") -> None:
+        self.command = command
+        self.data = data
+        self.settings = settings

@@ -1,0 +1,38 @@
+"""The latest event time among raw records: what a source's watermark is made of."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+
+from clickstream.transforms.decode import decode_records
+from clickstream.transforms.times import to_epoch_ms
+
+
+@dataclass(frozen=True)
+class LatestEventTime:
+    """Finds the latest plausible event time among records; for `ReadFromKafka(event_time=…)`.
+
+    A record that can't be decoded, or whose time `ParseClicks` would reject with the same bounds, has no say: one clock that is far ahead
+    must not drag the watermark along.
+
+    Attributes:
+        max_event_age_seconds, max_clock_skew_seconds: As in `ParseOptions`.
+    """
+
+    max_event_age_seconds: float | None = None
+    max_clock_skew_seconds: float | None = 600
+
+    def __call__(self, values: Sequence[bytes]) -> int | None:
+        """Milliseconds since the epoch, or None if no record has a plausible time."""
+        decoded = decode_records(values)
+        clicks = decoded.records if decoded.flat else list(map(attrgetter("click_data"), decoded.records))
+        millis, valid = to_epoch_ms(list(map(attrgetter("timestamp"), clicks)))
+        now_ms = time.time() * 1000
+        if self.max_event_age_seconds is not None:
+            valid = valid & (millis >= now_ms - self.max_event_age_seconds * 1000)
+        if self.max_clock_skew_seconds is not None:
+            valid = valid & (millis <= now_ms + self.max_clock_skew_seconds * 1000)
+        return int(np.max(millis[valid])) if valid.any() else None
