@@ -20,7 +20,7 @@ REQUIRED = [
     "PyMySQL>=1.1",
     "rich>=13",
     "SQLAlchemy>=1.4.50,<2",  # beam-nuggets pins it
-    "zstandard>=0.22",  # Beam reads .zst with it
+    "zstandard>=0.22",
 ]
 REPORT = ["altair>=5.5", "vl-convert-python>=1.7"]
 TEST = ["duckdb>=1.1", "hypothesis>=6.100", "mypy>=1.14", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.9"]

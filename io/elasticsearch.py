@@ -295,4 +295,4 @@ def _rejected(actions: pa.StringArray, refused: dict[int, str], index: str) -> p
 
 
 def _count(name: str, by: int = 1) -> None:
-    Metrics.counter("WriteToElasticsearch", name).inc(by)
+    Metrics.counter("clickstream.elasticsearch", name).inc(by)

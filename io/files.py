@@ -1,11 +1,14 @@
 """Click logs: files of newline-delimited JSON, read as batches of lines."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
@@ -13,6 +16,7 @@ from clickstream.io.errors import UserError
 from clickstream.transforms.schema import RawBatch
 
 _LONGEST_LINE = 256 << 20
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 
 class LogFile(NamedTuple):
@@ -41,33 +45,41 @@ def match_logs(pattern: str) -> list[LogFile]:
     except BeamIOError as error:
         message = f"--input={pattern} can't be looked up ({error.args[0]}): check the path."
         raise UserError(message) from None
-    files = [LogFile(f.path, f.size_in_bytes) for f in found]
-    if not files:
-        is_folder = FileSystems.exists(pattern)
-        cure = f"is a directory: name its files, such as {pattern.rstrip('/')}/*.ndjson." if is_folder else "matches no file: check the path."
-        message = f"--input={pattern} {cure}"
+    if Path(pattern).is_dir():
+        message = f"--input={pattern} is a directory: name its files, such as {pattern.rstrip('/')}/*.ndjson."
         raise UserError(message)
-    filled = sorted(f for f in files if f.size)
+    if not found:
+        message = f"--input={pattern} matches no file: check the path."
+        raise UserError(message)
+    filled = sorted(LogFile(f.path, f.size_in_bytes) for f in found if f.size_in_bytes)
     if not filled:
         message = f"--input={pattern} is empty: there is nothing to read."
         raise UserError(message)
     return filled
 
 
-def is_compressed(path: str) -> bool:
-    """Whether a file must be read from its start, by its name (.gz, .zst, .bz2 and what else Beam knows)."""
-    return CompressionTypes.detect_compression_type(path) != CompressionTypes.UNCOMPRESSED
+def compression_of(path: str) -> str | None:
+    """How a file is packed, by its name; None if it's plain."""
+    return next((kind for ending, kind in _COMPRESSIONS.items() if path.lower().endswith(ending)), None)
+
+
+@contextmanager
+def open_log(path: str) -> Iterator[Any]:
+    """Opens a log of any file system that Beam knows, and unpacks it. Arrow does that, as it alone finds out when an archive is cut off."""
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+        kind = compression_of(path)
+        yield handle if kind is None else pa.input_stream(handle, compression=kind)
 
 
 def split_log(file: LogFile, split_bytes: int) -> list[LogSplit]:
     """Cuts a plain file into stretches that workers can read apart; a compressed one can't be cut."""
-    if is_compressed(file.path):
+    if compression_of(file.path):
         return [LogSplit(file.path, 0, None)]
     starts = range(0, file.size, split_bytes)
     return [LogSplit(file.path, start, min(start + split_bytes, file.size)) for start in starts]
 
 
-def read_split(handle: BinaryIO, split: LogSplit, batch_bytes: int) -> Iterator[RawBatch]:
+def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBatch]:
     """Yields the split's lines in batches of about `batch_bytes`. Splits of a file share no line and lose none.
 
     A line's bytes are all but its newline; a last line without newline counts.
@@ -92,7 +104,7 @@ def read_split(handle: BinaryIO, split: LogSplit, batch_bytes: int) -> Iterator[
         position = int(starts[-1])
 
 
-def _first_line(handle: BinaryIO, start: int) -> int:
+def _first_line(handle: Any, start: int) -> int:
     """Where the first line at or behind `start` begins: the line before belongs to the split before."""
     if start == 0:
         return 0
@@ -135,10 +147,9 @@ class _ReadSplit(beam.DoFn):
         self._batch_bytes = batch_bytes
 
     def process(self, split: LogSplit) -> Iterator[RawBatch]:
-        kind = CompressionTypes.AUTO if is_compressed(split.path) else CompressionTypes.UNCOMPRESSED
         try:
-            with FileSystems.open(split.path, compression_type=kind) as handle:
+            with open_log(split.path) as handle:
                 yield from read_split(handle, split, self._batch_bytes)
-        except (OSError, EOFError) as error:
+        except OSError as error:
             message = f"{split.path} can't be read to its end ({error}): is it whole, and readable for this user?"
             raise UserError(message) from error

@@ -1,4 +1,4 @@
-"""Kafka: `ReadFromKafka` (batches of records, a watermark on event time) and `CommitOffsets` (only what every sink has)."""
+"""Kafka: `ReadFromKafka` (batches, watermark on event time) and `CommitOffsets` (only what every sink has)."""
 
 import re
 from dataclasses import dataclass, field
@@ -23,25 +23,29 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 class ReadFromKafka(beam.PTransform):
     """Reads a topic as batches of undecoded records, with a watermark on event time.
 
-    Out: a PCollection of `RawBatch`, one partition's records of one poll each; unbounded, or bounded with `until="now"`. A batch's `watermark` is
-    the one in force before its own records were counted: what is too late by it is too late for the runner, and nothing else is. Its `span`s tile
-    the partition. A bounded read ends each partition with an empty batch, whose watermark is the event time up to which the group is complete.
+    Out: a PCollection of `RawBatch`, one partition's records of one poll each; unbounded, or bounded with
+    `until="now"`. A batch's `watermark` is the one in force before its own records were counted: the runner's is never
+    ahead of it. Its `span`s tile the partition. A bounded read ends each partition with an empty batch, whose
+    watermark is the event time up to which the group is complete; that of its other batches is the start of time.
 
-    Nothing is lost or skipped in silence: offsets are committed by `CommitOffsets` only, and one that has expired is an error.
+    Nothing is skipped in silence: only `CommitOffsets` commits, and an offset that has expired is an error.
 
     Attributes:
         bootstrap_servers: `host:port`, several separated by commas.
         topic: The topic; its partitions are looked up when the job runs.
         group_id: The consumer group whose committed offsets are the start.
-        event_time: The latest plausible event time, ms since the epoch, among payloads, or None; called on a sample. Without it: record timestamps.
-        start: `committed` (else earliest), `earliest`, `latest`, or an ISO 8601 time (records from then on; UTC unless it has a zone).
-        splits: `one`: all partitions are read together (Prism: it keeps one watermark a stage). `per_partition`: on many workers (Flink, Dataflow).
+        event_time: Gives the latest plausible event time, ms since the epoch, of some payloads, or None. It's called on
+            a sample of each batch. Without it: record timestamps.
+        start: `committed` (else earliest), `earliest`, `latest`, or an ISO 8601 time (UTC unless it has a zone): the
+            records written from then on.
+        splits: `one`: all partitions are read together (for Prism, which keeps one watermark a stage); new partitions
+            are found. `per_partition`: by many workers (Flink, Dataflow, batch runners).
         disorder_seconds: How much later than its successors an event may come and still be on time.
         idle_seconds: After so long without records a partition that is at its end no longer holds the watermark.
         until: `now`: read what is there when the job starts, then end. None: go on for ever.
         batch_records: The most records a batch.
         bundle_seconds: How often results go downstream.
-        commit_start: Commit the start at once, so that a restart from `committed` begins there and not at the earliest.
+        commit_start: Commit the start at once, so that a restart from `committed` begins there, not at the earliest.
         kafka_config: Further librdkafka settings; secrets as `env:NAME` or `file:PATH`, see `load_kafka_config`.
 
     Raises:
@@ -66,11 +70,8 @@ class ReadFromKafka(beam.PTransform):
         _check_topic(self.topic)
         start_time(self.start)
         KafkaConnection(self.bootstrap_servers, self.group_id, self.kafka_config)
-        for name in ("splits", "until"):
-            known = {"splits": ("one", "per_partition"), "until": ("now", None)}[name]
-            if getattr(self, name) not in known:
-                message = f"{name}={getattr(self, name)!r} is unknown: it is one of {', '.join(map(str, known))}."
-                raise UserError(message)
+        _check_one_of("splits", self.splits, ("one", "per_partition"))
+        _check_one_of("until", self.until, ("now", None))
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
         connection = KafkaConnection(self.bootstrap_servers, self.group_id, self.kafka_config)
@@ -96,6 +97,12 @@ class ReadFromKafka(beam.PTransform):
             bundle_seconds=self.bundle_seconds,
             one_group=self.splits == "one",
         )
+
+
+def _check_one_of(name: str, value: object, known: tuple[object, ...]) -> None:
+    if value not in known:
+        message = f"ReadFromKafka: {name}={value!r} is unknown: it is one of {', '.join(map(str, known))}."
+        raise UserError(message)
 
 
 def _check_topic(topic: str) -> None:

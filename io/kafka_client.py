@@ -1,4 +1,4 @@
-"""Connections to Kafka, and what their errors mean to the person who runs the job."""
+"""Connections to Kafka."""
 
 import contextlib
 import logging
@@ -12,13 +12,14 @@ from confluent_kafka.admin import TopicMetadata
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka_config import KafkaConfig, check_kafka_config, resolve_kafka_config
+from clickstream.io.kafka_errors import CERTAIN, explain_error, may_pass
 
 EARLIEST, LATEST = -2, -1  # what Kafka's offset look-up calls them
 _ANSWER_SECONDS = 10.0
 
 _LOG = logging.getLogger("clickstream.io.kafka.librdkafka")
 _LOG.addHandler(logging.NullHandler())
-_LOG.propagate = False  # librdkafka repeats itself each second while a broker is away; attach a handler here to see it
+_LOG.propagate = False  # librdkafka repeats itself each second while a broker is away; add a handler to see it
 
 _CONSUMER_DEFAULTS: dict[str, str | int | float | bool] = {
     "fetch.queue.backoff.ms": 2,  # the default, 1 s, stalls a reader that empties its queue faster than that
@@ -65,9 +66,14 @@ class KafkaConnection:
     def producer(self, on_error: Callable[[KafkaError], None]) -> Producer:
         """Opens an idempotent producer. Raises as `consumer`."""
         settings = {"linger.ms": 20, **resolve_kafka_config(self.config), "enable.idempotence": True}
-        return self._open(Producer, settings, on_error)
+        return self.open(Producer, settings, on_error)
 
-    def _open(self, client: Any, settings: dict[str, Any], on_error: Callable[[KafkaError], None]) -> Any:
+    def explain(self, error: KafkaError, topic: str = "") -> UserError:
+        """One line on what is wrong and what to do."""
+        return explain_error(error, self.bootstrap_servers, self.group_id, topic)
+
+    def open(self, client: Any, settings: dict[str, Any], on_error: Callable[[KafkaError], None]) -> Any:
+        """Makes a client of the class given. Raises as `consumer`."""
         try:
             return client({**settings, "bootstrap.servers": self.bootstrap_servers, "error_cb": on_error}, logger=_LOG)
         except KafkaException as error:
@@ -76,7 +82,7 @@ class KafkaConnection:
 
 
 class KafkaConsumer:
-    """A consumer without group membership: it reads the partitions that it's told to, and can read and commit the group's offsets.
+    """A consumer that isn't a member of its group: it reads the partitions that it's told to, and the group's offsets.
 
     Methods raise `UserError` for what a person must put right, and `KafkaException` for what may pass.
     """
@@ -85,9 +91,8 @@ class KafkaConsumer:
         self.connection = connection
         self._complaints: list[KafkaError] = []
         settings = {**_CONSUMER_DEFAULTS, **resolve_kafka_config(connection.config), **_CONSUMER_FIXED}
-        self.client: Consumer = connection._open(
-            Consumer, {**settings, "group.id": connection.group_id}, self._complaints.append
-        )
+        named = {**settings, "group.id": connection.group_id}
+        self.client: Consumer = connection.open(Consumer, named, self._complaints.append)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -101,7 +106,7 @@ class KafkaConsumer:
         """
         found = self._answer(lambda seconds: self.client.list_topics(topic, timeout=seconds)).topics[topic]
         if found.error is not None:
-            raise explain(found.error, self.connection, topic)
+            raise self.connection.explain(found.error, topic)
         return found
 
     def partitions(self, topic: str) -> list[int]:
@@ -157,13 +162,13 @@ class KafkaConsumer:
             errors = [(p.error, p.topic) for p in found if p.error is not None]
         except KafkaException as error:
             errors = [(error.args[0], wanted[0].topic)]
-        for error, topic in errors:
-            raise KafkaException(error) if may_pass(error) else explain(error, self.connection, topic)
+        for complaint, topic in errors:
+            raise KafkaException(complaint) if may_pass(complaint) else self.connection.explain(complaint, topic)
 
     def _checked(self, found: list[TopicPartition], topic: str) -> list[TopicPartition]:
         for partition in found:
             if partition.error is not None:
-                raise explain(partition.error, self.connection, topic)
+                raise self.connection.explain(partition.error, topic)
         return found
 
     def _answer(self, ask: Callable[[float], Any]) -> Any:
@@ -172,61 +177,18 @@ class KafkaConsumer:
         while True:
             try:
                 return ask(1.0)
-            except KafkaException as error:
+            except KafkaException as error:  # noqa: PERF203 - trying again is what it's for
                 self.client.poll(0)  # hands over the complaints of the background threads
-                told = next((c for c in self._complaints if c.code() in _CERTAIN), None)
+                told = next((c for c in self._complaints if c.code() in CERTAIN), None)
                 if told or not may_pass(error.args[0]):
-                    raise explain(told or error.args[0], self.connection) from None
+                    raise self.connection.explain(told or error.args[0]) from None
                 if time.monotonic() > deadline:
-                    raise explain((self._complaints or [error.args[0]])[0], self.connection) from None
-
-
-_CERTAIN = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
-_WAITING = (
-    *(KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE),
-    *(
-        KafkaError._WAIT_COORD,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError._TIMED_OUT_QUEUE,
-    ),
-)
-_CURES = {
-    KafkaError._AUTHENTICATION: "Kafka at {servers} refuses the login: check sasl.mechanism, sasl.username and sasl.password in --kafka_config",
-    KafkaError.SASL_AUTHENTICATION_FAILED: "Kafka at {servers} refuses the login: check sasl.username and sasl.password in --kafka_config",
-    KafkaError._SSL: "Kafka at {servers} and this client don't agree on TLS: check security.protocol and ssl.ca.location in --kafka_config, and the port",
-    KafkaError._RESOLVE: "The host of Kafka at {servers} is not known: check --bootstrap_servers",
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "Topic {topic} doesn't exist at {servers}: check --topic, or create it",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "This user may not use topic {topic} at {servers}: grant READ and DESCRIBE on it",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "This user may not use the consumer group {group} at {servers}: grant READ on it, or choose another --group_id",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "This user may not use the cluster at {servers}: grant IDEMPOTENT_WRITE or DESCRIBE",
-    KafkaError._AUTO_OFFSET_RESET: "An offset of topic {topic} that was to be read next has expired or never was: choose --start=earliest or --start=latest",
-    KafkaError.OFFSET_OUT_OF_RANGE: "An offset of topic {topic} that was to be read next has expired or never was: choose --start=earliest or --start=latest",
-    KafkaError.UNKNOWN_MEMBER_ID: "Consumer group {group} is in use by another kind of consumer: stop it, or choose another --group_id",
-    KafkaError.INVALID_GROUP_ID: "{group!r} is no valid consumer group: set --group_id",
-}
-
-
-def may_pass(error: KafkaError) -> bool:
-    """Whether waiting may cure it: a broker is away, a leader changes."""
-    return error.retriable() or error.code() in _WAITING
-
-
-_AWAY = "No Kafka broker answers at {servers}: is it running, and are host, port and security.protocol right?"
+                    raise self.connection.explain((self._complaints or [error.args[0]])[0]) from None
 
 
 def explain(error: KafkaError, connection: KafkaConnection, topic: str = "") -> UserError:
     """Turns a client's error into one line: what is wrong and what to do."""
-    names = {"servers": connection.bootstrap_servers, "group": connection.group_id, "topic": topic}
-    if "incorrect security.protocol" in error.str() or "connecting to a PLAINTEXT broker" in error.str():
-        return UserError(_CURES[KafkaError._SSL].format(**names) + ".")
-    if error.code() in _CURES:
-        return UserError(_CURES[error.code()].format(**names) + ".")
-    if error.code() in _WAITING:
-        return UserError(_AWAY.format(**names))
-    return UserError(
-        f"Kafka at {connection.bootstrap_servers} refuses ({error.name()}: {' '.join(error.str().split())})."
-    )
+    return connection.explain(error, topic)
 
 
 @contextlib.contextmanager

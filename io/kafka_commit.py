@@ -35,7 +35,7 @@ class Merged(NamedTuple):
 
 
 def merge_spans(done: Merged, spans: Iterable[Stretch]) -> Merged:
-    """Adds stretches of offsets `[start, end)`, in any order, overlapping or not; `next` grows as far as there's no gap."""
+    """Adds stretches of offsets `[start, end)`, in any order, overlapping or not; `next` grows up to the first gap."""
     reached, beyond = done.next, list[Stretch]()
     for start, end in sorted([*done.beyond, *spans]):
         if start <= reached:
@@ -50,8 +50,9 @@ def merge_spans(done: Merged, spans: Iterable[Stretch]) -> Merged:
 def finished_offsets(progress: Iterable[BatchProgress]) -> dict[str, int]:
     """The offset up to which each partition of a bounded run is done with.
 
-    A bounded run ends each partition with an empty span that tells up to what event time the run is complete. Windows that end later are written
-    as they stand, but their events are read again next time: what the next run adds must not replace what this one counted.
+    A bounded run ends each partition with an empty span that tells up to what event time the run is complete. Windows
+    that end later are written as they stand, and their events are read again next time, so that they're then counted
+    whole: a part would lose against what stands.
 
     Returns:
         By source; only partitions that got ahead.
@@ -96,7 +97,11 @@ class CommitOffsets(beam.PTransform):
     def __post_init__(self) -> None:
         self._connection = KafkaConnection(self.bootstrap_servers, self.group_id, self.kafka_config)
 
-    def expand(self, inputs: Mapping[str, Any]) -> beam.PCollection:
+    def __ror__(self, inputs: Any, label: str | None = None) -> Any:
+        # Beam would make a list of PCollections one PCollection of constants, a tuple not.
+        return super().__ror__({**inputs, "after": tuple(inputs["after"])}, label)
+
+    def expand(self, inputs: Any) -> beam.PCollection:
         progress: beam.PCollection = inputs["progress"]
         waiting, commit = self._bounded(progress) if progress.is_bounded else self._unbounded(progress)
         signals = [
@@ -131,8 +136,9 @@ class CommitOffsets(beam.PTransform):
 def _when_done(progress: BatchProgress) -> TimestampedValue:
     """A batch's span at the time when it's needed no more.
 
-    It's never late there: `needed_until` is not before the batch's watermark, which the runner's can't have passed while the batch is on its
-    way, and a window ends after the times in it. A time before 1970 (no watermark yet, no click) is moved there: later is always safe.
+    It's never late there: `needed_until` is not before the batch's watermark, which the runner's can't have passed
+    while the batch is on its way, and a window ends after the times in it. A time before 1970 (no watermark yet, no
+    click) is moved there: later is always safe.
     """
     span = progress.span
     at = min(max(progress.needed_until, 0), _LAST_MS)
@@ -181,19 +187,18 @@ class _Committer(beam.DoFn):
                 break
             except KafkaException as error:
                 if pause is None:
-                    _LOG.warning("Offsets were not committed (%s); the next commit includes them.", error.args[0].name())
+                    _LOG.warning("Offsets were not committed (%s): the next commit has them.", error.args[0].name())
                     return
                 time.sleep(pause)
         for (_, partition), offset in offsets.items():
             Metrics.gauge("clickstream.kafka", f"committed_offset_{partition}").set(offset)
 
 
-class _CommitAhead(_Committer):
-    SPANS = ReadModifyWriteStateSpec("spans", ListCoder(VarIntCoder()))
+_STATE = beam.DoFn.StateParam(ReadModifyWriteStateSpec("spans", ListCoder(VarIntCoder())))
 
-    def process(
-        self, finished: tuple[Run, Iterable[Stretch]], spans: Any = beam.DoFn.StateParam(SPANS)
-    ) -> None:
+
+class _CommitAhead(_Committer):
+    def process(self, finished: tuple[Run, Iterable[Stretch]], spans: Any = _STATE) -> None:
         (source, run_start), stretches = finished
         next_offset, *flat = spans.read() or [run_start]
         done = merge_spans(Merged(next_offset, list(zip(flat[::2], flat[1::2], strict=True))), stretches)

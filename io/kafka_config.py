@@ -43,7 +43,7 @@ def _from_json(text: str, path: str) -> dict[str, str | int | float | bool]:
     try:
         config = json.loads(text)
     except ValueError as error:
-        message = f"--kafka_config={path} is no valid JSON ({getattr(error, 'msg', error)}, line {getattr(error, 'lineno', 1)})."
+        message = f"--kafka_config={path} is no valid JSON: {error}."
         raise UserError(message) from None
     for name, value in config.items():
         if not isinstance(value, str | int | float | bool):
@@ -59,7 +59,7 @@ def _from_lines(text: str, path: str) -> dict[str, str | int | float | bool]:
             continue
         name, equals, value = line.partition("=")
         if not equals or not name.strip():
-            message = f"--kafka_config={path}, line {number} is no setting: write name=value, as in security.protocol=SASL_SSL."
+            message = f"--kafka_config={path}, line {number}: write name=value, as in security.protocol=SASL_SSL."
             raise UserError(message)
         config[name.strip()] = value.strip()
     return config
@@ -69,17 +69,21 @@ def check_kafka_config(config: KafkaConfig) -> None:
     """Refuses settings that would lose events or leak a secret. Connects to nothing.
 
     Raises:
-        UserError: Auto-commit is on, a setting has an option of its own, or a secret is given literally (it's not repeated).
+        UserError: Auto-commit is on, a setting has an option of its own, or a secret is given literally.
     """
     for name, value in config.items():
         if name in _COMMITS and str(value).lower() != "false":
-            message = f"Kafka setting {name}={value} would lose events: offsets are committed once the sinks have them. Remove it."
+            message = (
+                f"Kafka setting {name}={value} would lose events: remove it. Offsets are committed behind the sinks."
+            )
             raise UserError(message)
         if name in _OURS:
             message = f"Kafka setting {name} can't be in --kafka_config: it is set by {_OURS[name]}."
             raise UserError(message)
         if _is_secret(name) and not _REFERENCE.fullmatch(str(value)):
-            message = f"Kafka setting {name} is a secret: write {name}=env:NAME (an environment variable) or {name}=file:PATH."
+            message = (
+                f"Kafka setting {name} is a secret: write {name}=env:NAME (a variable) or {name}=file:PATH, not itself."
+            )
             raise UserError(message)
 
 
@@ -100,3 +104,7 @@ def resolve_kafka_config(config: KafkaConfig) -> dict[str, str | int | float | b
         }
     except SecretError as error:
         raise UserError(str(error)) from None
+
+
+def _resolved(value: str | int | float | bool) -> str | int | float | bool:
+    return resolve_secret(value) if isinstance(value, str) and _REFERENCE.fullmatch(value) else value

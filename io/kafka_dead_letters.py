@@ -10,38 +10,47 @@ import apache_beam as beam
 import orjson
 import pyarrow as pa
 from apache_beam.metrics import Metrics
+from apache_beam.utils.windowed_value import WindowedValue
 from confluent_kafka import KafkaError, Message, Producer
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import KafkaConnection, explain
+from clickstream.io.kafka_client import KafkaConnection
 from clickstream.io.kafka_config import KafkaConfig
 
 _FLUSH_SECONDS = 60.0
 _DETAIL_LENGTH = 2000
+_PART_BYTES = 512 << 10
 
 
 def dead_letter_messages(rejected: pa.Table, *, code_version: str) -> list[tuple[bytes, bytes]]:
     """Turns rejected records (REJECTED_SCHEMA) into the keys and values of messages.
 
+    A record of more than half a MiB is cut into several messages: with base64 it might be too large for the broker.
+
     Returns:
         Key: `source:position`, the same whenever the record is rejected again. Value: JSON with source, position,
-        record_timestamp (ISO 8601, UTC, or null), reason, detail (at most 2,000 characters), raw (base64), code_version.
+        record_timestamp (ISO 8601, UTC, or null), reason, detail (at most 2,000 characters), raw (base64), part (from
+        1), parts, code_version.
     """
     return [
         (
             f"{row['source']}:{row['position']}".encode(),
-            orjson.dumps(
-                {
-                    **row,
-                    "record_timestamp": _iso(row["record_timestamp"]),
-                    "detail": row["detail"][:_DETAIL_LENGTH],
-                    "raw": b64encode(row["raw"]).decode(),
-                    "code_version": code_version,
-                }
-            ),
+            orjson.dumps({**_plain(row), **part, "code_version": code_version}),
         )
         for row in rejected.to_pylist()
+        for part in _parts(row["raw"])
     ]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "record_timestamp": _iso(row["record_timestamp"]), "detail": row["detail"][:_DETAIL_LENGTH]}
+
+
+def _parts(raw: bytes) -> Iterator[dict[str, Any]]:
+    starts = range(0, len(raw) or 1, _PART_BYTES)
+    for number, start in enumerate(starts, 1):
+        piece = b64encode(raw[start : start + _PART_BYTES]).decode()
+        yield {"raw": piece, "part": number, "parts": len(starts)}
 
 
 def _iso(moment: Any) -> str | None:
@@ -52,7 +61,7 @@ def _iso(moment: Any) -> str | None:
 class WriteDeadLettersToKafka(beam.PTransform):
     """Writes rejected records to a topic, at least once each; a bundle that ends has all of its records there.
 
-    In: tables of REJECTED_SCHEMA, in any windowing, bounded or not. Out: numbers of records, each in its table's window.
+    In: tables of REJECTED_SCHEMA, in any windowing, bounded or not. Out: numbers of records, in their table's window.
 
     Attributes:
         bootstrap_servers: `host:port`, several separated by commas.
@@ -83,14 +92,22 @@ class _Produce(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._errors: list[KafkaError] = []
+        self._sent: list[WindowedValue] = []
         self._complaints.clear()
 
-    def process(self, rejected: pa.Table) -> Iterator[int]:
+    def process(
+        self, rejected: pa.Table, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> None:
         for key, value in dead_letter_messages(rejected, code_version=self._version):
             self._send(key, value)
-        self._flush()
-        self._written.inc(rejected.num_rows)
-        yield rejected.num_rows
+        self._sent.append(WindowedValue(rejected.num_rows, timestamp, [window]))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        if self._sent and (self._producer.flush(_FLUSH_SECONDS) or self._errors):
+            raise self._failed()
+        for count in self._sent:
+            self._written.inc(count.value)
+            yield count
 
     def _send(self, key: bytes, value: bytes) -> None:
         while True:
@@ -98,19 +115,16 @@ class _Produce(beam.DoFn):
                 self._producer.produce(self._topic, value=value, key=key, on_delivery=self._delivered)
                 self._producer.poll(0)
                 return
-            except BufferError:
+            except BufferError:  # noqa: PERF203 - full: wait until some are sent
                 self._producer.poll(0.1)
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:
             self._errors.append(error)
 
-    def _flush(self) -> None:
-        if self._producer.flush(_FLUSH_SECONDS) or self._errors:
-            raise self._failed()
-
     def _failed(self) -> UserError:
         errors = self._errors or self._complaints
         if errors:
-            return explain(errors[0], self._connection, self._topic)
-        return UserError(f"Dead letters don't get into topic {self._topic} at {self._connection.bootstrap_servers}: is Kafka well?")
+            return self._connection.explain(errors[0], self._topic)
+        where = f"topic {self._topic} at {self._connection.bootstrap_servers}"
+        return UserError(f"Dead letters don't get into {where} within {_FLUSH_SECONDS:.0f} s: is the broker well?")

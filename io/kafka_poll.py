@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from clickstream.io.kafka_client import EARLIEST, LATEST, KafkaConnection, explain, may_pass
+from clickstream.io.kafka_client import EARLIEST, LATEST, KafkaConnection
+from clickstream.io.kafka_errors import may_pass
 from clickstream.io.kafka_watermark import PartitionView
 
 _SLICE = 500  # records taken at a time, so that records of 1 MiB can't pile up
@@ -36,7 +37,7 @@ Columns = tuple[list[bytes], list[int], list[int]]
 
 
 def add_columns(columns: dict[int, Columns], messages: list[Message]) -> None:
-    """Takes messages apart: values, offsets and timestamps go to the lists of their partition; a tombstone's value is empty.
+    """Takes messages apart: values, offsets, timestamps to the lists of their partition. A tombstone's value is empty.
 
     Called on a few hundred at a time, while they are in the processor's cache: twice as fast as on ten thousand.
     """
@@ -118,10 +119,10 @@ class PartitionPoller:
     def _is_sign(self, message: Message) -> bool:
         """Whether it's no record; notes the end of a partition, raises for what waiting doesn't cure."""
         error = message.error()
-        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._reached[message.partition()] = message.offset()
         elif error is not None and not may_pass(error):
-            raise explain(error, self._connection, self._topic)
+            raise self._connection.explain(error, self._topic)
         return error is not None
 
     def due(self, what: str, seconds: float) -> bool:
@@ -137,7 +138,7 @@ class PartitionPoller:
         return self._reached.get(partition, -1)
 
     def confirm_quiet(self, read: Mapping[int, int]) -> None:
-        """Asks the brokers, once a second, whether partitions without records are at their end. No answer: they aren't quiet.
+        """Asks the brokers, once a second, if partitions without records are at their end. No answer: not quiet.
 
         Args:
             read: The first unread offset of each partition.

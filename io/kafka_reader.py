@@ -1,128 +1,25 @@
 """The splittable DoFn behind `ReadFromKafka`: groups of partitions, read poll by poll."""
 
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import Coder
-from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.metrics import Metrics
-from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
 from clickstream.io.kafka_client import KafkaConnection
 from clickstream.io.kafka_poll import PartitionPoller, Polled
+from clickstream.io.kafka_restriction import GroupRestrictions, GroupState, PartitionState
 from clickstream.io.kafka_watermark import NEVER, PartitionView, next_watermark, sample
 from clickstream.transforms.schema import RawBatch, Span
 
 EventTime = Callable[[Sequence[bytes]], "int | None"]
-_FOREVER = -1
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 10.0
-
-
-class PartitionState(NamedTuple):
-    """How far a partition has been read.
-
-    Attributes:
-        partition: Its number.
-        run_start: The offset at which this run began.
-        next: The first offset that hasn't been read.
-        end: The offset at which a bounded run ends; -1: it doesn't.
-        latest: The latest event time seen, ms since the epoch; NEVER if none.
-    """
-
-    partition: int
-    run_start: int
-    next: int
-    end: int = _FOREVER
-    latest: int = NEVER
-
-    @property
-    def done(self) -> bool:
-        """Whether there's nothing left to read in this run."""
-        return 0 <= self.end <= self.next
-
-
-GroupState = tuple[PartitionState, ...]
-
-
-class GroupStateCoder(Coder):
-    """Five 64-bit numbers a partition."""
-
-    _ROW = struct.Struct("<5q")
-
-    def encode(self, value: GroupState) -> bytes:
-        return b"".join(self._ROW.pack(*state) for state in value)
-
-    def decode(self, encoded: bytes) -> GroupState:
-        return tuple(PartitionState(*row) for row in self._ROW.iter_unpack(encoded))
-
-    def is_deterministic(self) -> bool:
-        return True
-
-
-class GroupTracker(RestrictionTracker):
-    """Claims whole polls: a position is the state of the group after the poll.
-
-    It splits only where it stands. (Prism asks for splits by fraction of what is left: of an endless input that's no place.)
-    """
-
-    def __init__(self, state: GroupState) -> None:
-        self._state = state
-        self._stopped = False
-
-    def current_restriction(self) -> GroupState:
-        return self._state
-
-    def try_claim(self, position: GroupState) -> bool:
-        if not self._stopped:
-            self._state = position
-        return not self._stopped
-
-    def try_split(self, fraction_of_remainder: float) -> tuple[GroupState, GroupState] | None:
-        if fraction_of_remainder != 0 or self._stopped or self._all_read():
-            return None
-        self._stopped = True
-        rest = self._state
-        self._state = tuple(state._replace(end=state.next) for state in rest)
-        return self._state, rest
-
-    def check_done(self) -> None:
-        if not self._stopped and not self._all_read():
-            message = "The Kafka reader ended before its partitions did."
-            raise ValueError(message)
-
-    def is_bounded(self) -> bool:
-        return all(state.end != _FOREVER for state in self._state)
-
-    def current_progress(self) -> RestrictionProgress:
-        left = sum(max(state.end - state.next, 0) for state in self._state)
-        return RestrictionProgress(completed=sum(s.next - s.run_start for s in self._state), remaining=left)
-
-    def _all_read(self) -> bool:
-        return all(state.done for state in self._state)
-
-
-class GroupRestrictions(RestrictionProvider):
-    """The element is the group's state at the start: nothing is looked up here, so a retried bundle begins where the first did."""
-
-    def initial_restriction(self, element: GroupState) -> GroupState:
-        return element
-
-    def create_tracker(self, restriction: GroupState) -> GroupTracker:
-        return GroupTracker(restriction)
-
-    def restriction_size(self, element: GroupState, restriction: GroupState) -> int:
-        return max(1, sum(state.end - state.next for state in restriction))
-
-    def restriction_coder(self) -> Coder:
-        return GroupStateCoder()
 
 
 @dataclass(frozen=True)
@@ -172,7 +69,7 @@ class _ReadGroup(beam.DoFn):
                 yield self._batch(state, found, watermark)
 
     def _batch(self, state: PartitionState, found: Polled, watermark: int) -> TimestampedValue:
-        """A batch whose element time is the watermark: it isn't late, and its events can't be while it's on its way."""
+        """A batch at the watermark's time: it isn't late, and its events can't become so while it's on its way."""
         source = f"kafka:{self._settings.topic}/{state.partition}"
         span = Span(state.run_start, state.next, found.next)
         batch = RawBatch(found.values, source, found.positions, found.timestamps, watermark, span)
@@ -211,7 +108,7 @@ def _known(latest: int) -> int | None:
 class ReadUntilStopped(_ReadGroup):
     """Reads a group of partitions for a second or so at a time, for ever."""
 
-    @beam.DoFn.unbounded_per_element()
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(self, element: GroupState, tracker: Any = _STATE, estimator: Any = _WATERMARK) -> Iterator[Any]:
         deadline = time.monotonic() + self._settings.bundle_seconds
         stamp = estimator.current_watermark()
@@ -253,7 +150,7 @@ class ReadUntilStopped(_ReadGroup):
 class ReadUntilEnd(_ReadGroup):
     """Reads a group of partitions to the ends that were set when the run started.
 
-    The last batch of each partition is empty: its span reaches the end, and its watermark is the event time up to which the group is complete.
+    The last batch of each partition is empty. Its watermark is the event time up to which the group is complete.
     """
 
     def process(self, element: GroupState, tracker: Any = _STATE) -> Iterator[Any]:
@@ -261,11 +158,7 @@ class ReadUntilEnd(_ReadGroup):
         poller = self._poller(group)
         poller.seek(_unread(group))
         written: dict[int, int] = {}
-        while left := sum(
-            state.end - max(state.next, poller.reached(state.partition))
-            for state in group
-            if not _at_end(state, poller)
-        ):
+        while left := sum(_left(state, poller) for state in group):
             polled = poller.poll(min(self._settings.batch_records, left), _POLL_SECONDS)
             polled = {s.partition: polled[s.partition].until(s.end) for s in group if s.partition in polled}
             written.update((p, found.timestamps[-1]) for p, found in polled.items() if found.timestamps)
@@ -279,7 +172,7 @@ class ReadUntilEnd(_ReadGroup):
         poller.forget()
 
     def _ends(self, group: GroupState, written: dict[int, int]) -> Iterator[Any]:
-        """What lies behind the last record (transaction markers), and the empty batch that tells how far the group is complete."""
+        """What lies behind the last record (transaction markers), and the empty batch that tells what is complete."""
         now = int(time.time() * 1000)
         views = [PartitionView(_known(s.latest), True, max(0, now - written.get(s.partition, 0))) for s in group]
         final = next_watermark(NEVER, views, disorder_ms=self._settings.disorder_ms, idle_ms=self._settings.idle_ms)
@@ -290,5 +183,6 @@ class ReadUntilEnd(_ReadGroup):
             yield TimestampedValue(self._batch(state._replace(next=state.end), nothing, final).value, MIN_TIMESTAMP)
 
 
-def _at_end(state: PartitionState, poller: PartitionPoller) -> bool:
-    return max(state.next, poller.reached(state.partition)) >= state.end
+def _left(state: PartitionState, poller: PartitionPoller) -> int:
+    """The most records that may still come; the end may have been run into early, behind transaction markers."""
+    return max(0, state.end - max(state.next, poller.reached(state.partition)))

@@ -8,7 +8,7 @@ import apache_beam as beam
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka_client import EARLIEST, LATEST, KafkaConnection, KafkaConsumer, open_consumer
-from clickstream.io.kafka_reader import GroupState, PartitionState
+from clickstream.io.kafka_restriction import GroupState, PartitionState
 
 _NAMED = {"earliest": EARLIEST, "latest": LATEST}
 
@@ -39,7 +39,7 @@ def check_committed(
     """The committed offsets, or the first there is where none was committed.
 
     Raises:
-        UserError: A committed offset is no longer, or not yet, in the topic: what lay between would be missed in silence.
+        UserError: A committed offset is no longer, or not yet, in the topic: records would be missed in silence.
     """
     for partition, offset in committed.items():
         if offset is not None and not first[partition] <= offset <= end[partition]:
@@ -58,7 +58,7 @@ def check_committed(
 
 @dataclass
 class StartPositions(beam.DoFn):
-    """Looks up, once a run, where each partition begins (and ends, if bounded), and groups the partitions. Out: a `GroupState` a group.
+    """Looks up, once a run, where each partition begins and, if bounded, ends. Out: a `GroupState` a group.
 
     Raises:
         UserError: See `check_kafka` and `check_committed`.

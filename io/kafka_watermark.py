@@ -35,16 +35,17 @@ def next_watermark(
 ) -> int:
     """The event time up to which everything has been read, but for disorder beyond the bound.
 
-    It's the earliest, over partitions that aren't idle, of the latest event time seen, less the bound. A partition is idle when it's caught up
-    and has been quiet for `idle_ms`; one that lags is never idle. When all are idle it goes on at the pace of the clock, from the latest event
-    of all, so that the last windows close although traffic has stopped, in a replay of old events too.
+    It's the earliest, over partitions that aren't idle, of the latest event time seen, less the bound. A partition is
+    idle when it's caught up and has been quiet for `idle_ms`; one that lags is never idle. When all are idle it goes on
+    at the pace of the clock, from the latest event of all, so that the last windows close although traffic has stopped,
+    in a replay of old events too.
 
     Args:
         stood: Where it stood; NEVER at first.
         partitions: The partitions that count.
         disorder_ms: By how much an event may come after a later one of its partition.
         idle_ms: How long a partition must be quiet to be idle.
-        clock_ms: The present, if a group of partitions that never had a record is to follow the clock; None: it stays.
+        clock_ms: The present, if partitions that never had a record are to follow the clock; None: it stays.
 
     Returns:
         The watermark, never less than `stood`.

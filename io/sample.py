@@ -345,17 +345,23 @@ class _Visits:
 
     def rows(self) -> Iterator[Rows]:
         """Yields clicks (_ROW) by arrival; memory holds the open sessions and the records on their way."""
-        events = self._options.events
-        sessions, on_the_way = np.empty(0, _SESSION), np.empty(0, _ROW)
-        for first in range(0, events, _SLICE):
-            last = min(first + _SLICE, events)
-            # What this slice's sessions and later ones click, they click after `until`.
-            until = float(self._opening(np.float64(last / events))) if last < events else np.inf
-            sessions, clicks = self._browse(np.concatenate([sessions, self._opened(first, last)]), until)
+        opened, sessions, on_the_way = 0, np.empty(0, _SESSION), np.empty(0, _ROW)
+        while opened < self._options.events or len(sessions):
+            last = min(opened + _SLICE, self._options.events)
+            if opened < last:
+                sessions = np.concatenate([sessions, self._opened(opened, last)])
+            until, opened = self._until(last, sessions), last
+            sessions, clicks = self._browse(sessions, until)
             rows = np.concatenate([on_the_way, *clicks])
             ready = rows["arrival"] < self._start + until * 1000
             arrived, on_the_way = rows[ready], rows[~ready]
             yield arrived[np.argsort(arrived["arrival"], kind="stable")]
+
+    def _until(self, opened: int, sessions: Rows) -> float:
+        """Seconds after the start before which all sessions are open; infinite for the last ones."""
+        if opened < self._options.events:
+            return float(self._opening(np.float64(opened / self._options.events)))
+        return float(np.partition(sessions["time"], _SLICE)[_SLICE]) if len(sessions) > _SLICE else np.inf
 
     def _opened(self, first: int, last: int) -> Rows:
         """New sessions that will have `last - first` clicks between them."""

@@ -656,7 +656,7 @@ def setup_sql(connection: SqlConnection) -> None:
     Raises:
         UserError: The database can't be reached, or the account may not.
     """
-    with one_line_errors(connection), connection.engine().connect() as opened:
+    with one_line_errors(connection), connection.engine().begin() as opened:
         if connection.is_sqlite:
             opened.exec_driver_sql("PRAGMA journal_mode = WAL")
         for table in connection.tables():

@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from clickstream.io.elasticsearch import WriteBulkFile
-from clickstream.io.files import LogFile, ReadClickLogs, is_compressed, match_logs
+from clickstream.io.files import LogFile, ReadClickLogs, compression_of, match_logs
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.report import RunCounts, write_report
 from clickstream.io.sample import SampleOptions, write_log
@@ -99,7 +99,7 @@ def _shards(options: PipelineOptions) -> int:
 @contextmanager
 def _progress_shown(notes: Path, files: Sequence[LogFile]) -> Iterator[None]:
     """Shows, on a terminal, what the workers note, until the block is done."""
-    total = None if any(is_compressed(file.path) for file in files) else sum(file.size for file in files)
+    total = None if any(compression_of(file.path) for file in files) else sum(file.size for file in files)
     done = threading.Event()
 
     def watch() -> None:

@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     """
     feeds = any(argument.startswith("--bootstrap_servers") for argument in argv)
     stop = threading.Event()
-    with _signals(stop, at_once=not feeds):
+    with _signals(stop):
         try:
             sys.stdout.write(_run(argv, stop.is_set) + "\n")
         except UserError as error:
@@ -61,11 +61,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _signals(stop: threading.Event, *, at_once: bool) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set `stop`; the second one, or the first if `at_once`, raises KeyboardInterrupt."""
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set `stop`; a second one raises KeyboardInterrupt.
+
+    An exception out of the blue would be lost where a library's C code can't hand it on, and would spoil the count.
+    """
 
     def receive(_number: int, _frame: FrameType | None) -> None:
-        if at_once or stop.is_set():
+        if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
@@ -83,9 +86,15 @@ def _run(argv: Sequence[str], stop: Callable[[], bool]) -> str:
     _check(arguments)
     options = _sample_options(arguments)
     meter = _Meter()
+
+    def go_on(events: int, size: int) -> None:
+        if stop():
+            raise KeyboardInterrupt
+        meter(events, size)
+
     try:
         if arguments.output:
-            return f"{meter.line(write_log(arguments.output, options, meter))} → {arguments.output}"
+            return f"{meter.line(write_log(arguments.output, options, go_on))} → {arguments.output}"
         return meter.line(_feed(arguments, options, meter, stop)) + f" → topic {arguments.topic or _TOPIC}"
     finally:
         meter.clear()

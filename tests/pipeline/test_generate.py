@@ -10,11 +10,7 @@ import pytest
 from clickstream.io.sample import SampleOptions, write_log
 from clickstream.pipeline.generate import main
 
-COMMAND = [
-    sys.executable,
-    "-c",
-    "import sys; from clickstream.pipeline.generate import main; sys.exit(main(sys.argv[1:]))",
-]
+CODE = "import sys; from clickstream.pipeline.generate import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_it_writes_what_the_options_say_and_one_line(tmp_path, capsys):
@@ -87,15 +83,17 @@ def test_no_broker_is_one_line_and_status_2(capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_log_leaves_nothing_behind(tmp_path, number):
-    run = subprocess.Popen(
-        [*COMMAND, f"--output={tmp_path / 'clicks.ndjson'}", "--events=2000000000"], stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [path.name for path in tmp_path.iterdir()] == [f".clicks.ndjson.{run.pid}.part"]
-    run.send_signal(number)
-    _, err = run.communicate(timeout=30)
+    arguments = [f"--output={tmp_path / 'clicks.ndjson'}", "--events=1000000000"]
+    with subprocess.Popen([sys.executable, "-c", CODE, *arguments], stderr=subprocess.PIPE) as run:
+        try:
+            deadline = time.monotonic() + 60
+            while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert [path.name for path in tmp_path.iterdir()] == [f".clicks.ndjson.{run.pid}.part"]
+            run.send_signal(number)
+            _, err = run.communicate(timeout=30)
+        finally:
+            run.kill()
     assert run.returncode == 0
     assert err == b"generate: stopped; nothing was written.\n"
     assert not list(tmp_path.iterdir())

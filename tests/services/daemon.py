@@ -1,5 +1,6 @@
 """A server's process: started until it answers, stopped until nothing of it is left."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -47,7 +48,7 @@ class Daemon:
         """Returns when the server answers.
 
         Raises:
-            ServiceError: It ended or didn't answer in time: with the end of its log. Nothing of it is left running then.
+            ServiceError: It ended or didn't answer in time; the end of its log. Nothing of it is left running then.
         """
         if self.process:
             return
@@ -78,7 +79,13 @@ class Daemon:
 
     def _spawn(self) -> None:
         account = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if is_root() else {}
-        variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "TMPDIR": str(self.folder), "LC_ALL": "C.UTF-8", **self.environment}
+        variables = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+            "LC_ALL": "C.UTF-8",
+            **self.environment,
+        }
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
@@ -90,17 +97,20 @@ class Daemon:
                 start_new_session=True,
                 **account,
             )
-        self.run.guard(self.process.pid)
+        try:
+            self.run.guard(self.process.pid)
+        except ServiceError:
+            self.kill()
+            raise
 
     def _await_end(self) -> None:
         process, self.process = self.process, None
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(self.stop_seconds)
-        except subprocess.TimeoutExpired:
-            pass
         keeper.signal_group(process.pid, signal.SIGKILL)
         process.wait()
-        self.run.release(process.pid)
+        with contextlib.suppress(ServiceError):  # the run is over: nobody keeps watch
+            self.run.release(process.pid)
 
     def _said(self, begin: int) -> str:
         with self.log.open("rb") as log:

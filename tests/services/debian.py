@@ -24,7 +24,7 @@ def unpack(package: str, folder: Path, *, suite: str | None = None) -> None:
         ServiceError: The machine has no apt, or no Debian mirror when a suite is asked for.
     """
     if not shutil.which("apt-get"):
-        message = f"{package} is taken from Debian packages, and there is no apt-get here: set CLICKSTREAM_TEST_MYSQL or CLICKSTREAM_TEST_MARIADB to a server."
+        message = f"{package} comes from Debian packages, and there is no apt-get: install it, or name a server to use."
         raise ServiceError(message)
     work = folder / "apt"
     apt = ["apt-get", "-q", *_options(work, suite)]
@@ -57,15 +57,15 @@ def _options(work: Path, suite: str | None) -> list[str]:
         "Debug::NoLocking=true",
     ]
     if suite:
-        (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
+        (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror(suite)} {suite} main\n")
         options += [f"Dir::Etc::sourcelist={work}/sources.list", "Dir::Etc::sourceparts=-"]
     return [word for option in options for word in ("-o", option)]
 
 
-def _mirror() -> str:
+def _mirror(suite: str) -> str:
     files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     found = MIRROR.search("\n".join(file.read_text() for file in files if file.is_file()))
     if not found or not KEYRING.exists():
-        message = "MySQL's packages are taken from this machine's Debian mirror, and it has none: install mysqld (8 or 9), or set CLICKSTREAM_TEST_MYSQL."
+        message = f"apt knows no Debian mirror here to take packages of {suite} from: install the server, or name one."
         raise ServiceError(message)
     return found[1]

@@ -1,6 +1,6 @@
 """Elasticsearch: its distribution for integration tests, from the Maven repository, on a Java 25 from PyPI.
 
-That distribution lacks painless, ingest, ES|QL and the like; documents, bulk, templates, aliases and aggregations are there.
+That distribution lacks painless, ingest, ES|QL and the like; it has documents, bulk, templates, aliases, aggregations.
 """
 
 import shutil
@@ -77,7 +77,8 @@ class Elasticsearch(Service):
         if "started" not in said:
             return False
         try:
-            with urllib.request.urlopen(f"{self.address}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=3) as answer:  # noqa: S310
+            health = f"{self.address}/_cluster/health?wait_for_status=yellow&timeout=1s"
+            with urllib.request.urlopen(health, timeout=3) as answer:  # noqa: S310 (an address of our own)
                 return bool(answer.status == 200)
         except OSError:
             return False

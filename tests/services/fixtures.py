@@ -1,7 +1,8 @@
-"""Fixtures with real servers, for all tests: `kafka`, `mariadb`, `mysql`, `sql_server` (a test runs once on each of the two), `elasticsearch`.
+"""Fixtures with real servers, for all tests.
 
-Each server is started once in a test run, when the first test asks for one, together with all others that the chosen tests will need.
-A server that doesn't start is an error of the tests that need it, never a reason to skip them.
+`kafka`, `elasticsearch`, `mariadb`, `mysql`, and `sql_server`: a test that takes this one runs on each of the two.
+Each server is started once in a test run, when the first test asks for one, together with all others that the chosen
+tests will need. A server that doesn't start is an error of the tests that need it, never a reason to skip them.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Installs them before the first test, whose time limit it would exceed. What fails here fails again, and is told, in the tests."""
+    """Installs them before the first test, whose time limit that would exceed. A failure shows in the tests."""
     if not session.config.option.collectonly:
         with contextlib.suppress(ServiceError):
             install(session.config.stash[NEEDED])

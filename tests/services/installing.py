@@ -46,7 +46,16 @@ def run(command: Sequence[str | Path], purpose: str, *, cwd: Path | None = None,
     Raises:
         ServiceError: It failed: what for, which command, and the end of what it said.
     """
-    done = subprocess.run(command, cwd=cwd, input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
     if done.returncode:
         said = "\n".join(done.stdout.splitlines()[-20:])
         message = f"{purpose} failed (exit status {done.returncode} of {command[0]}):\n{said}"

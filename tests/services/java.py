@@ -1,6 +1,5 @@
 """Java and Maven: found on PATH or installed by apt, and jars copied from the Maven repository."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from tests.services.places import is_root
 NEEDED = 17
 # The first compiler only: half the processor time to start, and no slower over a test's first minutes.
 QUICK_START = "-XX:TieredStopAtLevel=1"
-CURE = f"install Java {NEEDED} or newer and Maven (Debian: apt-get install openjdk-17-jre-headless maven), so that `java` and `mvn` are on PATH."
+CURE = f"put `java` ({NEEDED} or newer) and `mvn` on PATH (apt-get install openjdk-17-jre-headless maven)."
 
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>clickstream</groupId><artifactId>services</artifactId><version>1</version><packaging>pom</packaging>
@@ -25,7 +24,7 @@ ALONE = "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></
 
 
 def require_java() -> str:
-    """The path of `java`, with `mvn` beside it on PATH; installed first if one is missing, where apt may do that.
+    """The path of `java`; it and `mvn` are installed first if one is missing and apt may do that.
 
     Raises:
         ServiceError: Not to be had, or too old.
@@ -49,7 +48,16 @@ def _apt_install() -> None:
     if not is_root() or not shutil.which("apt-get"):
         return
     run(["apt-get", "update", "-q"], "apt-get update")
-    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q", "--no-install-recommends", "maven"]
+    install = [
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "install",
+        "-y",
+        "-q",
+        "--no-install-recommends",
+        "maven",
+    ]
     try:
         run([*install, "openjdk-17-jre-headless"], "installing Java and Maven")
     except ServiceError:  # a newer release has no 17
@@ -57,7 +65,7 @@ def _apt_install() -> None:
 
 
 def copy_jars(coordinates: Sequence[str], folder: Path, *, alone: bool = False) -> None:
-    """Copies artifacts (`group:artifact:version[:type]`) and what they need, or they `alone`, from the Maven repository into the folder."""
+    """Copies `group:artifact:version[:type]` from the Maven repository, `alone` or with what they need."""
     require_java()
     exclusions = ALONE if alone else ""
     wanted = [DEPENDENCY.format(*[*name.split(":"), "jar"][:4], exclusions=exclusions) for name in coordinates]

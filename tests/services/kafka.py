@@ -70,7 +70,9 @@ class Kafka(Service):
         port, controller = run.free_ports(2)
         self.address = f"127.0.0.1:{port}"
         shutil.copytree(programs / "data", folder / "data")
-        (folder / "server.properties").write_text(PROPERTIES.format(port=port, controller=controller, data=folder / "data"))
+        (folder / "server.properties").write_text(
+            PROPERTIES.format(port=port, controller=controller, data=folder / "data")
+        )
         hand_over(folder)
         options = ["-Xms256m", "-Xmx768m", QUICK_START, "-XX:+ExitOnOutOfMemoryError"]
         command = [*_java(programs, *options), "kafka.Kafka", folder / "server.properties"]
@@ -92,7 +94,15 @@ def _build(folder: Path) -> None:
     properties.write_text(PROPERTIES.format(port=9092, controller=9093, data=folder / "data"))
     # An empty formatted data folder is copied at each start: that spares a second JVM.
     identity = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "A")
-    formatting = [*_java(folder, "-Xmx128m", QUICK_START), "kafka.tools.StorageTool", "format", "-t", identity, "-c", properties]
+    formatting = [
+        *_java(folder, "-Xmx128m", QUICK_START),
+        "kafka.tools.StorageTool",
+        "format",
+        "-t",
+        identity,
+        "-c",
+        properties,
+    ]
     run_command(formatting, "formatting Kafka's data folder")
 
 

@@ -1,7 +1,7 @@
-"""A process of its own that outlives the run by a moment: stops the servers that the run left behind, and removes its folder.
+"""A process that outlives the run by a moment: stops the servers that the run left behind, and removes its folder.
 
-It reads `+PID` and `-PID` (leaders of process groups) from standard input; the run is over when that ends or its parent is another.
-Run it as a script, with the folder as its argument. Standard library only.
+It reads `+PID` and `-PID` (leaders of process groups) from standard input; the run is over when that ends, or when its
+own parent is another. Runs as a script: `keeper.py PID_OF_THE_RUN FOLDER`. Standard library only.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Takes `requires` entries out of a Java module's descriptor (`module-info.class`, JVM specification 4.1, 4.4 and 4.7.25)."""
+"""Takes `requires` entries out of a Java module's descriptor: `module-info.class`, JVM specification 4.4 and 4.7.25."""
 
 import struct
 import zipfile
@@ -6,7 +6,24 @@ from collections.abc import Collection
 from pathlib import Path
 
 # Bytes behind the tag of each kind of constant that has a fixed size.
-CONSTANT_SIZES = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4, 15: 3, 16: 2, 17: 4, 18: 4, 19: 2, 20: 2}
+CONSTANT_SIZES = {
+    3: 4,
+    4: 4,
+    5: 8,
+    6: 8,
+    7: 2,
+    8: 2,
+    9: 4,
+    10: 4,
+    11: 4,
+    12: 4,
+    15: 3,
+    16: 2,
+    17: 4,
+    18: 4,
+    19: 2,
+    20: 2,
+}
 UTF8, MODULE, TWO_SLOTS = 1, 19, (5, 6)
 
 
@@ -16,7 +33,9 @@ def drop_requires(jar: Path, modules: Collection[str]) -> None:
     with zipfile.ZipFile(jar) as old, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as new:
         for entry in old.infolist():
             content = old.read(entry)
-            new.writestr(entry, without_requires(content, modules) if entry.filename == "module-info.class" else content)
+            new.writestr(
+                entry, without_requires(content, modules) if entry.filename == "module-info.class" else content
+            )
     changed.replace(jar)
 
 

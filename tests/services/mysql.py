@@ -1,13 +1,13 @@
-"""MySQL: the one on PATH, else that of Debian's newest suite, unpacked into the cache (stable Debian has only MariaDB)."""
+"""MySQL: the one on PATH, else that of Debian's newest suite, unpacked into the cache (other suites have none)."""
 
-import shutil
+from functools import partial
 from pathlib import Path
 
 from tests.services import debian
 from tests.services.installing import installed, run
-from tests.services.sql import Programs, SqlServer
+from tests.services.sql import Programs, SqlServer, server_on_path, version_of
 
-SETTINGS = "mysqlx=OFF\nsecure_file_priv=\nperformance_schema=OFF\ninnodb_redo_log_capacity=64M"
+SETTINGS = ["mysqlx=OFF", "secure_file_priv=", "performance_schema=OFF", "innodb_redo_log_capacity=64M"]
 
 
 class MySql(SqlServer):
@@ -18,19 +18,19 @@ class MySql(SqlServer):
 
     @classmethod
     def programs(cls) -> Programs:
-        server = shutil.which("mysqld") or shutil.which("mysqld", path="/usr/sbin:/usr/local/sbin")
-        if server and "MariaDB" not in run([server, "--no-defaults", "--version"], "asking MySQL's version"):
-            return _with_data([server], "", "path")
-        root = installed("mysql-1", lambda folder: debian.unpack("mysql-server-core", folder, suite="sid"))
+        server = server_on_path("mysqld")
+        if server and "MariaDB" not in version_of([server]):
+            return _with_data([server], [], "path")
+        root = installed("mysql-1", partial(debian.unpack, "mysql-server-core", suite="sid"))
         share = root / "usr/share/mysql"
-        places = [f"basedir={root}/usr", f"lc_messages_dir={share}", f"character-sets-dir={share}/charsets", f"plugin_dir={root}/usr/lib/mysql/plugin"]
-        return _with_data(debian.command(root, "usr/sbin/mysqld", ["usr/lib/mysql/private"]), "\n".join(places), "1")
+        places = [f"basedir={root}/usr", f"lc_messages_dir={share}", f"character-sets-dir={share}/charsets"]
+        places.append(f"plugin_dir={root}/usr/lib/mysql/plugin")
+        return _with_data(debian.command(root, "usr/sbin/mysqld", ["usr/lib/mysql/private"]), places, "1")
 
 
-def _with_data(command: list[str | Path], places: str, label: str) -> Programs:
-    settings = f"{places}\n{SETTINGS}"
-    version = run([*command, "--no-defaults", "--version"], "asking MySQL's version").split("Ver ")[-1].split()[0]
-    data = installed(f"mysql-data-{version}-{label}", lambda folder: _initialize(command, settings, folder))
+def _with_data(command: list[str | Path], places: list[str], label: str) -> Programs:
+    settings = "\n".join([*places, *SETTINGS])
+    data = installed(f"mysql-data-{version_of(command)}-{label}", partial(_initialize, command, settings))
     return Programs(command, data / "data", settings)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.services.errors import ServiceError
 
 NOBODY = 65_534  # an account that every Linux has
+SHARED_TEMPORARY = Path("/var/tmp")  # noqa: S108 (a folder of a random name is made in it)
 SHARED_CACHE = Path("/var/cache/clickstream-beam/services")
 # Below the range from which Linux takes the ports of outgoing connections: a stopped server's port stays free.
 PORTS = range(20_000, 32_000)
@@ -27,7 +28,9 @@ def reachable(folder: Path) -> bool:
 
 
 def cache_folder() -> Path:
-    """`$CLICKSTREAM_CACHE`, else `clickstream-beam/services` in the user's cache; for root, if others can't enter that, in /var/cache.
+    """`$CLICKSTREAM_CACHE`, else `clickstream-beam/services` in the user's cache, or for root, where needed, in /var/cache.
+
+    Root's servers run under another account: the folder must be one that all accounts can enter.
 
     Raises:
         ServiceError: Root named a folder that the servers' account can't enter.
@@ -37,7 +40,9 @@ def cache_folder() -> Path:
     folder = Path(chosen) if chosen else home / "clickstream-beam" / "services"
     if is_root() and not reachable(folder):
         if chosen:
-            message = f"CLICKSTREAM_CACHE={chosen} can't be entered by other accounts, and servers don't run as root: name a folder that all may enter."
+            message = (
+                f"CLICKSTREAM_CACHE={chosen}: not all may enter it, and servers don't run as root. Name another folder."
+            )
             raise ServiceError(message)
         folder = SHARED_CACHE
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +52,8 @@ def cache_folder() -> Path:
 def new_run_folder() -> Path:
     """A new temporary folder that the servers' account can enter."""
     usual = Path(tempfile.gettempdir())
-    folder = Path(tempfile.mkdtemp(prefix="clickstream-", dir=usual if not is_root() or reachable(usual) else "/var/tmp"))  # noqa: S108
+    parent = usual if not is_root() or reachable(usual) else SHARED_TEMPORARY
+    folder = Path(tempfile.mkdtemp(prefix="clickstream-", dir=parent))
     folder.chmod(0o711)
     return folder
 
@@ -61,7 +67,7 @@ def hand_over(folder: Path) -> None:
 
 
 def reserve_port() -> tuple[int, socket.socket]:
-    """A port of 127.0.0.1 on which nobody listens, and what reserves it among all runs on this machine for as long as it is open."""
+    """A port of 127.0.0.1 on which nobody listens, and what keeps other runs off it for as long as it is open."""
     for port in random.sample(PORTS, len(PORTS)):
         reservation = socket.socket(socket.AF_UNIX)
         if _bound(reservation, f"\0clickstream-port-{port}"):

@@ -47,13 +47,17 @@ class Services:
         return self._started[name].result()
 
     def close(self) -> None:
-        """Stops all that were started here, side by side, and removes their folder."""
-        started = [future.result() for future in self._started.values() if not future.exception()]
-        for done in [self._pool.submit(service.stop) for service in started if not service.external()]:
-            done.result()
-        self._pool.shutdown()
+        """Stops all that were started here, side by side, also those still starting, and removes their folder."""
         if self._run:
+            started = [future.result() for future in self._started.values() if future.done() and not future.exception()]
+            list(self._pool.map(type(self)._stop, started))
             self._run.close()
+        self._pool.shutdown()
+
+    @staticmethod
+    def _stop(service: Service) -> None:
+        if not service.external():
+            service.stop()
 
     @staticmethod
     def _start(kind: type[Service], run: Run) -> Service:

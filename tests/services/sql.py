@@ -5,13 +5,14 @@ import secrets
 import shutil
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pymysql
 
 from tests.services.daemon import Daemon
 from tests.services.errors import ServiceError
+from tests.services.installing import run as run_command
 from tests.services.places import hand_over
 from tests.services.run import Run
 from tests.services.service import Service
@@ -39,6 +40,33 @@ GRANT ALL ON *.* TO 'app'@'%' WITH GRANT OPTION;
 """
 
 
+def server_on_path(program: str) -> Path | None:
+    """An installed server; ordinary accounts often don't have its folder on PATH."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+    return Path(found) if found else None
+
+
+def version_of(command: list[str | Path]) -> str:
+    """The version of a server's program, such as `9.7.4` or `10.11.19-MariaDB`."""
+    return (
+        run_command([*command, "--no-defaults", "--version"], "asking a server's version").split("Ver ")[-1].split()[0]
+    )
+
+
+class Programs(NamedTuple):
+    """An installed server.
+
+    Attributes:
+        command: Runs it.
+        data: An empty data folder, to copy.
+        settings: Lines that say where its files are, and what only this kind of server needs.
+    """
+
+    command: list[str | Path]
+    data: Path
+    settings: str
+
+
 class SqlServer(Service):
     """A server of MySQL's protocol; its account `user` may do everything, also make databases and further accounts."""
 
@@ -50,7 +78,7 @@ class SqlServer(Service):
 
     @classmethod
     @abstractmethod
-    def programs(cls) -> "Programs":
+    def programs(cls) -> Programs:
         """What the cache holds, put there first if need be."""
 
     @classmethod
@@ -64,7 +92,9 @@ class SqlServer(Service):
     def connect(self, database: str | None = None, **options: Any) -> "pymysql.Connection[Any]":
         """A new connection of `user`."""
         options = {"autocommit": True, "connect_timeout": 10, **options}
-        return pymysql.connect(host=self.host, port=self.port, user=self.user, password=self.password, database=database, **options)
+        return pymysql.connect(
+            host=self.host, port=self.port, user=self.user, password=self.password, database=database, **options
+        )
 
     def create_database(self) -> str:
         """Makes an empty database of a name that was never used."""
@@ -76,7 +106,10 @@ class SqlServer(Service):
     def use(self, address: str) -> None:
         parts = urlsplit(address)
         if parts.scheme != "mysql" or not parts.hostname:
-            message = f"{self.variable()}={address} is no address: write mysql://USER@HOST:PORT and the password into {self.variable()}_PASSWORD."
+            name = self.variable()
+            message = (
+                f"{name}={address} is no address: write mysql://USER@HOST:PORT, and the password in {name}_PASSWORD."
+            )
             raise ServiceError(message)
         self.host, self.port, self.user = parts.hostname, parts.port or 3306, unquote(parts.username or "app")
         self.password = os.environ.get(f"{self.variable()}_PASSWORD", "")
@@ -95,12 +128,3 @@ class SqlServer(Service):
 
     def _ready(self, said: str) -> bool:
         return "ready for connections" in said and f"port: {self.port}" in said
-
-
-class Programs:
-    """An installed server: the command that runs it, an empty data folder to copy, and settings that say where its files are."""
-
-    def __init__(self, command: list[str | Path], data: Path, settings: str = "") -> None:
-        self.command = command
-        self.data = data
-        self.settings = settings

@@ -11,6 +11,7 @@ from collections import defaultdict
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from itertools import chain
+from subprocess import PIPE
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -87,10 +88,13 @@ def test_the_command_feeds_at_a_rate_with_the_present_time(kafka, topic, capsys)
 def test_a_signal_ends_it_in_order(kafka, topic, number):
     code = "import sys; from clickstream.pipeline.generate import main; sys.exit(main(sys.argv[1:]))"
     arguments = [f"--bootstrap_servers={kafka.address}", f"--topic={topic}", "--create_topic", "--rate=5000"]
-    run = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert len(values(read_topic(kafka.address, topic, 5_000))) >= 5_000
-    run.send_signal(number)
-    out, err = run.communicate(timeout=30)
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=PIPE, stderr=PIPE) as run:
+        try:
+            assert len(values(read_topic(kafka.address, topic, 5_000))) >= 5_000
+            run.send_signal(number)
+            out, err = run.communicate(timeout=30)
+        finally:
+            run.kill()
     assert (run.returncode, err) == (0, b"")
     count = int(out.split()[0].replace(b",", b""))
     assert len(values(read_topic(kafka.address, topic, count))) == count

@@ -1,0 +1,69 @@
+import argparse
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions
+
+from clickstream.io.errors import UserError
+from clickstream.pipeline.options import (
+    ClickOptions,
+    KafkaOptions,
+    MetricOptions,
+    duration,
+    duration_or_off,
+    job_parser,
+    read_options,
+    whole,
+)
+from clickstream.pipeline.running import parse_options
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30", 30), ("30s", 30), ("1.5m", 90), ("2h", 7200), ("7d", 604_800)])
+def test_durations(text, seconds) -> None:
+    assert duration(text) == seconds
+    assert duration_or_off("off") == 0
+
+
+@pytest.mark.parametrize("text", ["", "-1s", "5w", "1h30m", "nan", "1e3"])
+def test_what_is_no_duration_is_refused(text) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no duration"):
+        duration(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "", "11", "99999999999"])
+def test_whole_numbers_have_bounds(text) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="no whole number from 1 to 10"):
+        whole(1, 10)(text)
+
+
+@pytest.mark.parametrize("argument", ["--windows_second=300", "--windowseconds", "stray", "--save_point_path=x"])
+def test_unknown_options_are_refused(argument) -> None:
+    with pytest.raises(UserError, match=f"Unknown option {argument}"):
+        read_options([argument])
+
+
+def test_a_wrong_value_names_option_and_cure() -> None:
+    with pytest.raises(UserError, match="--time_spent.*fixed:300"):
+        read_options(["--time_spent=fixed:-1"])
+
+
+def test_own_options_and_beams_are_read_together() -> None:
+    options = read_options(["--window_seconds=60", "--direct_num_workers=2", "--bootstrap_servers=b:9092"])
+    assert options.view_as(MetricOptions).window_seconds == 60
+    assert options.view_as(DirectOptions).direct_num_workers == 2
+    assert options.view_as(KafkaOptions).bootstrap_servers == "b:9092"
+
+
+def test_event_age_is_bounded_live_and_not_for_logs() -> None:
+    plain, off = read_options([]), read_options(["--max_event_age=off", "--max_clock_skew=off"])
+    assert parse_options(plain).max_event_age_seconds is None
+    assert parse_options(plain, live=True).max_event_age_seconds == 7 * 86_400
+    assert parse_options(off, live=True).max_event_age_seconds is None
+    assert parse_options(off).max_clock_skew_seconds is None
+    assert parse_options(plain).max_clock_skew_seconds == 600
+    assert off.view_as(ClickOptions).url_normalisation == "on"
+
+
+def test_every_option_has_help() -> None:
+    actions = [action for action in job_parser()._actions if action.option_strings != ["-h", "--help"]]
+    assert len(actions) > 20
+    assert all(action.help for action in actions)

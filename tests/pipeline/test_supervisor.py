@@ -1,0 +1,108 @@
+"""The supervisor, on real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import sys
+from clickstream.pipeline.supervisor import supervise
+sys.exit(supervise([sys.executable, "-c", sys.argv[1]], max_restarts=int(sys.argv[2])))
+"""
+
+
+def supervise(job: str, restarts: int = 0, **kwargs) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, job, str(restarts)], stderr=subprocess.PIPE, text=True, **kwargs
+    )
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_a_good_end_and_a_users_mistake_are_final(status) -> None:
+    process = supervise(f"import sys; sys.exit({status})", restarts=5)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (status, "")
+
+
+def test_it_restarts_and_gives_up_without_progress() -> None:
+    process = supervise("import sys; sys.exit(3)", restarts=1)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.count("it restarts in") == 1
+    assert "Given up after 1 restarts without progress (--max_restarts)." in said
+
+
+def test_progress_resets_the_count(tmp_path) -> None:
+    runs = tmp_path / "runs"
+    job = f"""
+import sys
+from pathlib import Path
+from clickstream.pipeline.supervisor import note_progress
+runs = Path({str(runs)!r})
+done = len(runs.read_text()) if runs.exists() else 0
+runs.write_text("x" * (done + 1))
+note_progress(1)
+sys.exit(0 if done == 2 else 3)
+"""
+    process = supervise(job, restarts=0)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.count("it restarts in")) == (0, 2)
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_job_in_order(tmp_path, name) -> None:
+    ready, ended = tmp_path / "ready", tmp_path / "ended"
+    job = f"""
+import signal, time
+from pathlib import Path
+def end(*_):
+    Path({str(ended)!r}).touch()
+    raise SystemExit(0)
+signal.signal(signal.SIGTERM, end)
+Path({str(ready)!r}).touch()
+time.sleep(60)
+"""
+    process = supervise(job)
+    wait_for(ready)
+    process.send_signal(name)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert ended.exists()
+    assert "restarts" not in said
+
+
+def test_nothing_of_a_job_is_left(tmp_path) -> None:
+    pid = tmp_path / "pid"
+    job = f"""
+import subprocess, sys
+from pathlib import Path
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+Path({str(pid)!r}).write_text(str(child.pid))
+sys.exit(2)
+"""
+    process = supervise(job)
+    process.communicate(timeout=60)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.kill(int(pid.read_text()), 0)
+            _reap(int(pid.read_text()))
+            time.sleep(0.05)
+
+
+def _reap(pid: int) -> None:
+    """An orphan's zombie counts as gone."""
+    status = Path(f"/proc/{pid}/stat")
+    if status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+        raise ProcessLookupError
+
+
+def wait_for(path: Path, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} didn't appear"
+        time.sleep(0.05)
