@@ -17,6 +17,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.io.errors import UserError
+
 MAX_BODY_BYTES = 5 << 20
 MAX_BODY_ACTIONS = 5_000
 _BATCH_ROWS = 2 * MAX_BODY_ACTIONS  # bounds the memory for a table; with a tenth of it, the calls begin to cost
@@ -38,7 +40,7 @@ _CURES = {
 }
 
 
-class ElasticsearchError(RuntimeError):
+class ElasticsearchError(UserError):
     """One line: what went wrong and what to do about it. Never holds a secret or a document's values."""
 
 

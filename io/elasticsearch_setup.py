@@ -150,7 +150,7 @@ def check_index_name(index: str) -> str:
     """Returns the name if it is one that can be used unquoted.
 
     Raises:
-        ValueError: It is not.
+        ElasticsearchError: It is not.
     """
     if not _INDEX_NAME.fullmatch(index):
         _refuse(f"{index!r} is no index name: use up to 255 of a-z, 0-9, '_', '-' and '.', a letter or digit first.")
@@ -289,7 +289,7 @@ def _check_host(host: str) -> None:
 
 
 def _refuse(message: str) -> None:
-    raise ValueError(message)
+    raise ElasticsearchError(message)
 
 
 def _quiet(logger: str) -> None:

@@ -2,7 +2,8 @@
 
 import re
 
-_MARKED = re.compile(r"UserError: (.*?)(?: \[while running|\n|$)")
+_NAMES = "UserError|SecretError|ElasticsearchError|ElasticsearchUnavailableError"  # all are UserErrors
+_MARKED = re.compile(rf"(?:^|[\s.])(?:{_NAMES}): (.*?)(?: \[while running|\n|$)")
 
 
 class UserError(Exception):

@@ -41,6 +41,7 @@ _PRODUCER_SETTINGS: KafkaConfig = {
     "message.timeout.ms": _PATIENCE_SECONDS * 1000,
     "delivery.report.only.error": True,  # a call back for each record would cost more than the record
 }
+_UNREACHED = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 _SLICE = 50_000  # clicks whose sessions are opened together
 _TICK_SECONDS = 0.05
 _MEAN_CLICKS = 4  # in a session
@@ -353,7 +354,7 @@ class _Visits:
             until, opened = self._until(last, sessions), last
             sessions, clicks = self._browse(sessions, until)
             rows = np.concatenate([on_the_way, *clicks])
-            ready = rows["arrival"] < self._start + until * 1000
+            ready = rows["arrival"] < np.floor(self._start + until * 1000)
             arrived, on_the_way = rows[ready], rows[~ready]
             yield arrived[np.argsort(arrived["arrival"], kind="stable")]
 
@@ -539,29 +540,29 @@ class _Feed:
             raise explain(self._failure, self._connection, self._topic)
 
     def _on_failure(self, error: KafkaError, _: object) -> None:
-        self._failure = self._failure or error
+        away = error.code() == KafkaError._MSG_TIMED_OUT  # noqa: SLF001
+        self._failure = self._failure or (KafkaError(KafkaError._TIMED_OUT) if away else error)  # noqa: SLF001
 
 
 def _check_topic(connection: KafkaConnection, topic: str, *, create_topic: bool) -> None:
-    with open_consumer(connection) as consumer:
-        try:
+    try:
+        with open_consumer(connection) as consumer:
             consumer.topic(topic)
-        except UserError:
-            if not create_topic:
-                raise
-        else:
-            return
-    admin = AdminClient(
-        {
-            "log_level": 0,
-            **resolve_kafka_config(connection.config),
-            "bootstrap.servers": connection.bootstrap_servers,
-        }
-    )
+    except UserError as error:
+        if not create_topic:
+            raise
+        _create_topic(connection, topic, why=error)
+
+
+def _create_topic(connection: KafkaConnection, topic: str, *, why: UserError) -> None:
+    """Makes it, if it's only that which was wrong."""
+    quiet = {"log_level": 0, "bootstrap.servers": connection.bootstrap_servers}
+    admin = AdminClient({**quiet, **resolve_kafka_config(connection.config)})
     try:
         admin.create_topics([NewTopic(topic, num_partitions=4)])[topic].result(_CONNECT_SECONDS)
     except KafkaException as error:
-        raise explain(error.args[0], connection, topic) from None
+        cause = error.args[0]
+        raise why if cause.code() in _UNREACHED else explain(cause, connection, topic) from None
 
 
 def _batches(chunks: Iterable[Rows]) -> Iterator[Rows]:

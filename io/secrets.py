@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from clickstream.io.errors import UserError
 
-class SecretError(ValueError):
+
+class SecretError(UserError):
     """A secret's reference is malformed, or what it names isn't there. The text never holds a secret."""
 
 

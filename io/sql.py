@@ -206,6 +206,9 @@ _SQLITE_CURES = {
 }
 
 
+_COLUMN = re.compile(r"column (?:`[^`]*`\.)*[`'](\w+)[`'](?: at row \d+| cannot be null)$", re.IGNORECASE)
+
+
 def judge(error: BaseException) -> Problem | None:
     """What a driver's error means; None if it is no such error. Never quotes a server: it may repeat values."""
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what happens while it connects
@@ -221,7 +224,7 @@ def _judge_mysql(error: pymysql.err.Error) -> Problem:
     if not isinstance(code, int):
         return Problem(Verdict.FATAL, 0, "driver error")
     verdict = Verdict.RETRY if code in _TRANSIENT else Verdict.REFUSED if code in _CONTENT else Verdict.FATAL
-    column = re.search(r"(?i:column '|\.`)(\w+)['`]", str(error.args[-1])) if code in _CONTENT else None
+    column = _COLUMN.search(str(error.args[-1])) if code in _CONTENT else None
     text = f"{code} {_NAMES.get(code, 'error')}" + (f", column {column[1]}" if column else "")
     return Problem(verdict, code, text)
 

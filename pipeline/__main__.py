@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from clickstream.io.errors import UserError
-from clickstream.io.secrets import SecretError
 from clickstream.pipeline.supervisor import DEFAULT_RESTARTS, supervise
 
 _WORKS_FOR_SUPERVISOR = "CLICKSTREAM_SUPERVISED"
@@ -21,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command that the first argument names, or the main job. Returns the exit status: 2 for a user's mistake."""
     try:
         return _run(argv)
-    except (UserError, SecretError) as error:
+    except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:

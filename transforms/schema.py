@@ -6,6 +6,8 @@ Everything that crosses a step is one of these four. A step may add columns; it 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 UTC_MS = pa.timestamp("ms", tz="UTC")
@@ -36,7 +38,7 @@ class RawBatch(NamedTuple):
 
     values: list[bytes]
     source: str
-    positions: Sequence[int]
+    positions: Sequence[int] | npt.NDArray[np.int64]
     record_timestamps: Sequence[int] | None = None
     watermark: int | None = None
     span: Span | None = None

@@ -18,6 +18,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from clickstream.io.elasticsearch import BulkSender, Patience, WriteBulkFile, WriteToElasticsearch
 from clickstream.io.elasticsearch_actions import ElasticsearchError, action_batches, bulk_body
 from clickstream.io.elasticsearch_setup import ElasticsearchConnection, setup_elasticsearch
+from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
@@ -98,9 +99,9 @@ def test_a_run_that_fails_leaves_the_earlier_file_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("index", ["", "Clicks", "a/b", "-x", "_x", "a*", "a,b", "x" * 256, 'a"b', "a\n"])
 def test_an_index_name_that_needs_quoting_is_refused(index):
-    with pytest.raises(ValueError, match="index name"):
+    with pytest.raises(ElasticsearchError, match="index name"):
         WriteToElasticsearch(ElasticsearchConnection(), index=index)
-    with pytest.raises(ValueError, match="index name"):
+    with pytest.raises(ElasticsearchError, match="index name"):
         WriteBulkFile("out", index)
 
 
@@ -121,7 +122,7 @@ def test_an_index_name_that_needs_quoting_is_refused(index):
     ],
 )
 def test_a_wrong_connection_is_refused_when_the_graph_is_built_and_its_secret_not_repeated(options, cure):
-    with pytest.raises(ValueError, match=cure) as caught:
+    with pytest.raises(UserError, match=cure) as caught:
         ElasticsearchConnection(**options)
     assert CANARY not in str(caught.value)
     assert "\n" not in str(caught.value)

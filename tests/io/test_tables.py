@@ -6,11 +6,12 @@ from datetime import datetime, timedelta, timezone
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from clickstream.io import tables
 from clickstream.io.errors import UserError
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, REJECTED_SCHEMA
-from hypothesis import given
-from hypothesis import strategies as st
 
 START = datetime(2026, 11, 1, tzinfo=timezone.utc)
 NOW = datetime(2026, 11, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -18,7 +19,13 @@ NOW = datetime(2026, 11, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 def metric(window=0, url="https://a.example/", country="India", version=1, **other):
     start = START + timedelta(minutes=5 * window)
-    numbers = {"clicks": version, "unique_users": 1, "time_spent_seconds": 1.5, "timed_clicks": 1, "avg_time_spent": 1.5}
+    numbers = {
+        "clicks": version,
+        "unique_users": 1,
+        "time_spent_seconds": 1.5,
+        "timed_clicks": 1,
+        "avg_time_spent": 1.5,
+    }
     key = {"window_start": start, "window_end": start + timedelta(minutes=5), "url": url, "country": country}
     return key | numbers | {"version": version} | other
 
@@ -28,7 +35,14 @@ def table_of(rows):
 
 
 def rejected(source="clicks.ndjson", position=0, raw=b"{", **other):
-    row = {"source": source, "position": position, "record_timestamp": None, "reason": "invalid_json", "detail": "no end", "raw": raw}
+    row = {
+        "source": source,
+        "position": position,
+        "record_timestamp": None,
+        "reason": "invalid_json",
+        "detail": "no end",
+        "raw": raw,
+    }
     return row | other
 
 
@@ -124,10 +138,18 @@ def test_the_key_is_framed():
 def test_dead_letters_once_each_with_their_exact_bytes():
     stamp = datetime(2026, 11, 1, 1, 2, 3, 4000, tzinfo=timezone.utc)
     raw = bytes(range(256))
-    given_rows = [rejected(raw=raw, record_timestamp=stamp, detail="x" * 5000), rejected(position=1), rejected(position=1)]
-    columns = tables.dead_letter_columns(pa.Table.from_pylist(given_rows, REJECTED_SCHEMA), code_version="1.2", rejected_at=NOW)
+    given_rows = [
+        rejected(raw=raw, record_timestamp=stamp, detail="x" * 5000),
+        rejected(position=1),
+        rejected(position=1),
+    ]
+    columns = tables.dead_letter_columns(
+        pa.Table.from_pylist(given_rows, REJECTED_SCHEMA), code_version="1.2", rejected_at=NOW
+    )
     names = [column.name for column in tables.dead_letters_table().columns]
-    found = sorted((dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)), key=lambda row: row["position"])
+    found = sorted(
+        (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)), key=lambda row: row["position"]
+    )
     assert len(found) == 2
     assert found[0] == {
         "dead_letter_id": tables.dead_letter_key("clicks.ndjson", 0, raw),

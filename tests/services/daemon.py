@@ -109,6 +109,9 @@ class Daemon:
             process.wait(self.stop_seconds)
         keeper.signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        deadline = time.monotonic() + self.stop_seconds
+        while keeper.running(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)  # the leader's children
         with contextlib.suppress(ServiceError):  # the run is over: nobody keeps watch
             self.run.release(process.pid)
 

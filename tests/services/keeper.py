@@ -31,13 +31,20 @@ def watch(run: int) -> set[int]:
     return left
 
 
-def signal_group(group: int, number: int) -> bool:
-    """Sends a signal to a process group: whether it is there."""
-    try:
+def signal_group(group: int, number: int) -> None:
+    """Sends a signal to a process group, if it is there."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
+
+
+def running(group: int) -> bool:
+    """Whether a process of the group runs; a dead one that nobody has waited for yet doesn't."""
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{process}/stat") as file:
+            state, _parent, its_group = file.read().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
 
 
 def end(groups: set[int]) -> None:
@@ -45,7 +52,7 @@ def end(groups: set[int]) -> None:
     for group in groups:
         signal_group(group, signal.SIGTERM)
     patience = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < patience and any(signal_group(group, 0) for group in groups):
+    while time.monotonic() < patience and any(map(running, groups)):
         time.sleep(0.1)
     for group in groups:
         signal_group(group, signal.SIGKILL)

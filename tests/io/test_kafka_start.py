@@ -1,0 +1,38 @@
+"""Where a run begins: names, times, and committed offsets that are still there."""
+
+import pytest
+
+from clickstream.io.errors import UserError
+from clickstream.io.kafka_client import EARLIEST, LATEST
+from clickstream.io.kafka_start import check_committed, start_time
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("committed", None),
+        ("earliest", EARLIEST),
+        ("latest", LATEST),
+        ("2026-11-01T00:00:00Z", 1_793_491_200_000),
+        ("2026-11-01T00:00:00", 1_793_491_200_000),
+        ("2026-11-01T01:00:00.250+01:00", 1_793_491_200_250),
+        ("2026-11-01", 1_793_491_200_000),
+    ],
+)
+def test_a_start_is_a_name_or_a_time(start, expected):
+    assert start_time(start) == expected
+
+
+def test_another_start_is_told():
+    with pytest.raises(UserError, match="--start=soon is unknown"):
+        start_time("soon")
+
+
+def test_a_partition_without_a_commit_begins_at_its_first_record():
+    assert check_committed("t", {0: None, 1: 7, 2: 3}, {0: 5, 1: 2, 2: 3}, {0: 9, 1: 7, 2: 3}) == {0: 5, 1: 7, 2: 3}
+
+
+@pytest.mark.parametrize(("offset", "told"), [(4, "2 records have expired"), (11, "created anew")])
+def test_a_committed_offset_that_is_not_in_the_topic_is_told(offset, told):
+    with pytest.raises(UserError, match=f"{told}.*choose --start=earliest or --start=latest"):
+        check_committed("t", {0: offset}, {0: 6}, {0: 10})

@@ -1,0 +1,412 @@
+"""The SQL sink on real servers, MariaDB and MySQL alike: guard, procedures, texts, faults, messages."""
+
+import itertools
+import random
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import apache_beam as beam
+import pyarrow as pa
+import pymysql
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.test_pipeline import TestPipeline as Pipeline
+from apache_beam.testing.util import assert_that, equal_to
+from beam_nuggets.io.relational_db_api import SourceConfiguration
+
+from clickstream.io import mysql, sql, tables
+from clickstream.io.errors import UserError
+from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, REJECTED_SCHEMA
+
+START = datetime(2026, 11, 1, tzinfo=timezone.utc)
+PASSWORD = "env:CLICKSTREAM_TEST_PASSWORD"
+PAGE = "https://a.example/"
+
+
+def metric(window=0, url=PAGE, country="India", version=1, **other):
+    start = START + timedelta(minutes=5 * window)
+    numbers = {
+        "clicks": version,
+        "unique_users": 1,
+        "time_spent_seconds": 1.5,
+        "timed_clicks": 1,
+        "avg_time_spent": 1.5,
+    }
+    key = {"window_start": start, "window_end": start + timedelta(minutes=5), "url": url, "country": country}
+    return key | numbers | {"version": version} | other
+
+
+def table_of(rows):
+    return pa.Table.from_pylist(rows, PAGE_METRICS_SCHEMA)
+
+
+@pytest.fixture
+def connection(sql_server, monkeypatch):
+    monkeypatch.setenv("CLICKSTREAM_TEST_PASSWORD", sql_server.password)
+    made = mysql.connect_by_url(sql_server.url(sql_server.create_database()), password=PASSWORD)
+    mysql.setup_mysql(made)
+    return made
+
+
+@pytest.fixture
+def ask(sql_server, connection):
+    """Asks the server: a statement and its values; gives the rows."""
+    opened = sql_server.connect(connection.database)
+
+    def answer(question, *values):
+        with opened.cursor() as cursor:
+            cursor.execute(question, values)
+            return list(cursor.fetchall())
+
+    yield answer
+    opened.close()
+
+
+def write(connection, rows, **options):
+    writer = sql.metrics_writer(connection, **options)
+    try:
+        return writer.write(tables.metric_columns(table_of(rows)))
+    finally:
+        writer.close()
+
+
+def stored(ask):
+    columns = ", ".join(
+        f"DATE_FORMAT({name}, '%%Y-%%m-%%d %%H:%%i:%%s')" if name.startswith("window") else name
+        for name in tables.METRICS_COLUMNS
+    )
+    return ask(f"SELECT {columns} FROM page_metrics ORDER BY window_start, url_hash, country", *())
+
+
+def test_any_order_of_arrival_stores_the_fullest_rows(connection, ask):
+    rows = [metric(0, country=c, version=v) for c in ("India", "india") for v in (1, 2, 3)]
+    for order in random.Random(1).sample(list(itertools.permutations(rows)), 8):
+        ask("DELETE FROM page_metrics")
+        for part in range(0, len(order), 2):
+            assert write(connection, order[part : part + 2]) == []
+        assert stored(ask) == tables.metric_rows(table_of(rows))
+
+
+def test_a_stale_writer_lowers_nothing_and_the_same_version_rewrites(connection, ask):
+    write(connection, [metric(version=5)])
+    write(connection, [metric(version=4, avg_time_spent=None)])
+    assert stored(ask) == tables.metric_rows(table_of([metric(version=5)]))
+    write(connection, [metric(version=5, unique_users=3)])
+    assert ask("SELECT clicks, unique_users FROM page_metrics") == [(5, 3)]
+
+
+def test_texts_are_kept_and_told_apart_byte_by_byte(connection, ask):
+    urls = [
+        PAGE,
+        PAGE.upper(),
+        PAGE + " ",
+        PAGE + "é",
+        PAGE + "e\u0301",
+        PAGE + "😀",
+        PAGE + "%s'\"\\\0\n",
+        PAGE + "😀" * 2000,
+        PAGE + "x" * 8100,
+    ]
+    rows = [metric(url=url, country=country) for url in urls for country in ("Åland", "åland", "Aland")]
+    assert write(connection, rows) == []
+    assert stored(ask) == tables.metric_rows(table_of(rows))
+    for url in urls:
+        assert ask("CALL get_clicks(%s, 'Aland', NULL, NULL)", url) == [(1,)]
+
+
+def test_many_rows_in_several_statements(connection, ask):
+    rows = [metric(n % 3, f"https://a.example/{n}/{'y' * 500}") for n in range(5000)]
+    assert write(connection, rows) == []
+    assert stored(ask) == tables.metric_rows(table_of(rows))
+
+
+@pytest.fixture
+def filled(connection):
+    timed = {"timed_clicks": 2, "time_spent_seconds": 30.0, "avg_time_spent": 15.0}
+    unknown = {"timed_clicks": 0, "time_spent_seconds": 0.0, "avg_time_spent": None}
+    write(
+        connection,
+        [
+            metric(0, clicks=10, unique_users=4, **timed),
+            metric(1, clicks=5, unique_users=3, **unknown),
+            metric(1, country="Nepal", clicks=1, timed_clicks=1, time_spent_seconds=6.0),
+            metric(288, clicks=100, unique_users=9, **unknown),
+            metric(0, url="https://other.example/", clicks=1000),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "clicks", "mean"),
+    [
+        ((PAGE, "India", "2026-11-01", "2026-11-02"), 15, 15.0),
+        ((PAGE, None, "2026-11-01", "2026-11-02"), 16, 12.0),
+        ((PAGE, None, None, None), 116, 12.0),
+        ((PAGE, "India", "2026-11-01 00:05:00", "2026-11-01 00:10:00"), 5, None),
+        ((PAGE, "India", "2026-11-01 00:00:00", "2026-11-01 00:05:00"), 10, 15.0),
+        ((PAGE, "India", "2026-11-02", None), 100, None),
+        ((PAGE, "India", None, "2026-11-01"), 0, None),
+        ((PAGE, "india", None, None), 0, None),
+        ((PAGE, "India ", None, None), 0, None),
+        ((PAGE.upper(), None, None, None), 0, None),
+    ],
+)
+@pytest.mark.usefixtures("filled")
+def test_procedures_add_up(ask, arguments, clicks, mean):
+    assert ask("CALL get_clicks(%s, %s, %s, %s)", *arguments) == [(clicks,)]
+    assert ask("CALL get_avg_time_spent(%s, %s, %s, %s)", *arguments) == [(mean,)]
+
+
+@pytest.mark.usefixtures("filled")
+def test_unique_users_of_one_row_only(ask):
+    one = "CALL get_unique_users(%s, %s, %s, %s)"
+    assert ask(one, PAGE, "India", "2026-11-01", "2026-11-01 00:05:00") == [(4,)]
+    assert ask(one, PAGE, "Chile", None, None) == [(0,)]
+    for arguments in ((PAGE, "India", None, None), (PAGE, None, "2026-11-01 00:05:00", "2026-11-01 00:10:00")):
+        with pytest.raises(pymysql.err.MySQLError, match="can not be added up"):
+            ask(one, *arguments)
+
+
+@pytest.mark.parametrize("collation", ["utf8mb4_general_ci", "utf8mb4_unicode_ci", "utf8mb4_bin"])
+@pytest.mark.usefixtures("filled")
+def test_procedures_answer_in_any_collation_of_the_session(ask, collation):
+    ask(f"SET NAMES utf8mb4 COLLATE {collation}")
+    assert ask("CALL get_clicks('https://a.example/', 'India', NULL, NULL)") == [(115,)]
+    assert ask("CALL get_clicks('https://a.example/', 'INDIA', NULL, NULL)") == [(0,)]
+
+
+def test_a_refused_row_is_rejected_and_the_others_stand(connection, ask):
+    bad = [
+        metric(country="x" * 129),
+        metric(url=PAGE + "y" * 70_000),
+        metric(2, time_spent_seconds=float("inf")),
+        metric(2, time_spent_seconds=float("nan")),
+    ]
+    bad[3]["country"] = "Nepal"
+    good = [metric(url=f"{PAGE}{n}") for n in range(500)]
+    with Pipeline(options=PipelineOptions([])) as pipeline:
+        made = pipeline | beam.Create([table_of(bad[:2]), table_of(good), table_of(bad[2:])], reshuffle=False)
+        out = made | beam.Map(lambda part: part).with_output_types(pa.Table) | sql.WriteToSql(connection)
+        columns = ["source", "position", "record_timestamp", "reason", "detail"]
+        found = (
+            out.rejected
+            | beam.FlatMap(lambda rejected: rejected.select(columns).to_pylist())
+            | beam.Map(lambda row: tuple(row.values()))
+        )
+        common = ("mysql:page_metrics", -1, None, "sink_refused")
+        not_finite = "1367 ILLEGAL_VALUE_FOR_TYPE"
+        details = ["1406 DATA_TOO_LONG, column country", "1406 DATA_TOO_LONG, column url", not_finite, not_finite]
+        assert_that(found, equal_to([(*common, detail) for detail in details]))
+    assert stored(ask) == tables.metric_rows(table_of(good))
+
+
+def test_a_row_larger_than_a_packet_is_refused_and_a_small_packet_respected(connection, sql_server, ask):
+    before = ask("SELECT @@GLOBAL.max_allowed_packet")[0][0]
+    ask("SET GLOBAL max_allowed_packet = 65536")
+    try:
+        rows = [metric(url=f"{PAGE}{n}/{'x' * 3000}") for n in range(100)]
+        refused = write(connection, [*rows, metric(url=PAGE + "y" * 66_000)])
+        assert [found.detail for found in refused] == ["1153 NET_PACKET_TOO_LARGE"]
+        assert len(stored(ask)) == 100
+    finally:
+        with sql_server.connect().cursor() as cursor:
+            cursor.execute(f"SET GLOBAL max_allowed_packet = {before}")
+
+
+def test_a_held_lock_is_waited_for(connection, sql_server, ask):
+    write(connection, [metric()])
+    before = ask("SELECT @@GLOBAL.innodb_lock_wait_timeout")[0][0]
+    ask("SET GLOBAL innodb_lock_wait_timeout = 1")
+    try:
+        holder = sql_server.connect(connection.database, autocommit=False)
+        holder.cursor().execute("SELECT * FROM page_metrics FOR UPDATE")
+        threading.Timer(1.6, holder.rollback).start()
+        retries = []
+        write(connection, [metric(version=2)], on_retry=lambda: retries.append(1))
+        assert retries
+        assert ask("SELECT version FROM page_metrics") == [(2,)]
+        holder.cursor().execute("SELECT * FROM page_metrics FOR UPDATE")
+        with pytest.raises(UserError, match="1205 LOCK_WAIT_TIMEOUT: another client holds locks"):
+            write(connection, [metric(version=3)], retry_seconds=0)
+        holder.close()
+    finally:
+        ask(f"SET GLOBAL innodb_lock_wait_timeout = {before}")
+
+
+def test_a_deadlock_is_replayed(connection, sql_server, ask):
+    """Another client locks the last row, waits until the writer waits for it, and then wants the first."""
+    rows = [metric(n) for n in range(100)]
+    write(connection, rows)
+    for attempt in range(5):
+        other = sql_server.connect(connection.database, autocommit=False)
+        cursor = other.cursor()
+        cursor.execute(
+            "UPDATE page_metrics SET clicks = clicks WHERE window_start = %s",
+            (tables.metric_rows(table_of(rows))[-1][0],),
+        )
+        # Heavy, so that the server rolls back the writer rather than this one.
+        cursor.execute("CREATE TABLE IF NOT EXISTS heavy (n INT)")
+        cursor.execute(
+            "UPDATE page_metrics SET clicks = clicks WHERE window_start = %s",
+            (tables.metric_rows(table_of(rows))[-1][0],),
+        )
+        cursor.executemany("INSERT INTO heavy VALUES (%s)", [(n,) for n in range(1000)])
+        retries = []
+        newer = [metric(n, version=attempt + 2) for n in range(100)]
+        writer = threading.Thread(
+            target=write, args=(connection, newer), kwargs={"on_retry": lambda: retries.append(1)}
+        )
+        writer.start()
+        time.sleep(0.5)
+        cursor.execute("UPDATE page_metrics SET clicks = clicks WHERE window_start = '2026-11-01 00:00:00'")
+        other.rollback()
+        other.close()
+        writer.join(60)
+        assert stored(ask) == tables.metric_rows(table_of(newer))
+        if retries:
+            return
+    pytest.fail("no deadlock came about")
+
+
+def test_killed_connections_cost_nothing(connection, sql_server, ask):
+    stop = threading.Event()
+
+    def kill():
+        while not stop.wait(0.02):
+            for number, user, database in ask(
+                "SELECT id, user, db FROM information_schema.processlist WHERE id <> CONNECTION_ID()"
+            ):
+                if (user, database) == (sql_server.user, connection.database):
+                    try:
+                        ask(f"KILL CONNECTION {number}")
+                    except pymysql.err.MySQLError:
+                        pass
+
+    retries = []
+    writer = sql.metrics_writer(connection, on_retry=lambda: retries.append(1))
+    killer = threading.Thread(target=kill)
+    killer.start()
+    rows = [metric(n % 7, f"{PAGE}{n}", version=2) for n in range(10_000)]
+    for part in range(0, len(rows), 1000):
+        writer.write(tables.metric_columns(table_of(rows[part : part + 1000])))
+        time.sleep(0.03)
+    stop.set()
+    killer.join()
+    writer.close()
+    assert retries
+    assert stored(ask) == tables.metric_rows(table_of(rows))
+
+
+def refusal(connection, action=None):
+    """The one line that a failing action says; it holds no password."""
+    with pytest.raises(UserError) as raised:
+        (action or (lambda: write(connection, [metric()])))()
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_messages(connection, sql_server, monkeypatch, ask):
+    assert "1049 BAD_DB_ERROR: there is no such database" in refusal(
+        mysql.connect_by_url(sql_server.url("nowhere"), password=PASSWORD)
+    )
+    ask("DROP TABLE page_metrics")
+    assert "1146 NO_SUCH_TABLE: a table is missing: run setup-sinks" in refusal(connection)
+    ask("CREATE USER IF NOT EXISTS 'reader'@'%%' IDENTIFIED BY 'CANARYpw'", *())
+    ask(f"GRANT SELECT ON {connection.database}.* TO 'reader'@'%%'", *())
+    monkeypatch.setenv("CLICKSTREAM_TEST_PASSWORD", "CANARYpw")
+    reader = mysql.connect_by_url(sql_server.url(connection.database).replace("app@", "reader@"), password=PASSWORD)
+    said = refusal(reader, lambda: sql.setup_sql(reader))
+    assert "1142 TABLEACCESS_DENIED_ERROR: the account lacks a right: GRANT" in said
+    monkeypatch.setenv("CLICKSTREAM_TEST_PASSWORD", "CANARYwrong")
+    said = refusal(connection)
+    assert "1045 ACCESS_DENIED_ERROR: user name or password is wrong" in said
+    assert "CANARY" not in said
+    nobody = mysql.connect_by_url("mysql://app@127.0.0.1:1/clicks", password=PASSWORD)
+    assert "MySQL at 127.0.0.1:1/clicks: 2003 CR_CONN_HOST_ERROR: nothing answers there" in refusal(
+        nobody, lambda: mysql.check_mysql(nobody)
+    )
+
+
+def test_the_database_is_made_and_set_up_again(sql_server, monkeypatch):
+    monkeypatch.setenv("CLICKSTREAM_TEST_PASSWORD", sql_server.password)
+    name = sql_server.create_database()
+    with sql_server.connect().cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name}")
+    connection = mysql.connect_by_url(sql_server.url(name), password=PASSWORD)
+    for _ in range(2):
+        mysql.setup_mysql(connection)
+        mysql.check_mysql(connection)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "ALTER TABLE page_metrics MODIFY country VARCHAR(128) COLLATE utf8mb4_general_ci NOT NULL",
+            "column country: found collation utf8mb4_general_ci, needed utf8mb4_bin",
+        ),
+        (
+            "ALTER TABLE page_metrics MODIFY country VARCHAR(64) COLLATE utf8mb4_bin NOT NULL",
+            r"column country: found type VARCHAR\(64\), needed VARCHAR\(128\)",
+        ),
+        ("ALTER TABLE page_metrics MODIFY version INT NOT NULL", "column version: found type INTEGER, needed BIGINT"),
+        (
+            "ALTER TABLE page_metrics MODIFY avg_time_spent DOUBLE NOT NULL",
+            "column avg_time_spent: found NOT NULL, needed NULL allowed",
+        ),
+        ("ALTER TABLE page_metrics DROP COLUMN clicks", "column clicks: found none of this name"),
+        ("ALTER TABLE page_metrics DROP PRIMARY KEY, ADD PRIMARY KEY (window_start, url_hash)", "found primary key"),
+        ("ALTER TABLE page_metrics ADD COLUMN more INT NOT NULL", "column more: found NOT NULL"),
+        (
+            "ALTER TABLE dead_letters MODIFY `raw` BLOB NOT NULL",
+            "table dead_letters, column raw: found type BLOB, needed LONGBLOB",
+        ),
+        ("DROP TABLE dead_letters", "table dead_letters is missing: run setup-sinks"),
+        ("DROP PROCEDURE get_clicks", "procedure get_clicks is missing: run setup-sinks"),
+    ],
+)
+def test_the_schema_check_and_its_cure(connection, ask, change, said):
+    ask(change)
+    with pytest.raises(UserError, match=said) as raised:
+        mysql.check_mysql(connection)
+    cure = str(raised.value).partition("Cure: ")[2].partition(", or ALTER")[0]
+    if cure.startswith("ALTER TABLE"):
+        ask(cure.partition(", then run")[0])
+    elif not cure:
+        mysql.setup_mysql(connection)
+    else:
+        return
+    mysql.setup_mysql(connection)
+    mysql.check_mysql(connection)
+
+
+def test_dead_letters_once_with_their_exact_bytes(connection, ask):
+    raw = bytes(range(256)) * 4096
+    row = {"source": "kafka:clicks/0", "record_timestamp": START, "reason": "invalid_json", "detail": "é😀", "raw": raw}
+    rejected = pa.Table.from_pylist([row | {"position": n} for n in range(5)], REJECTED_SCHEMA)
+    for _ in range(2):
+        with Pipeline(options=PipelineOptions([])) as pipeline:
+            made = pipeline | beam.Create([rejected]) | beam.Map(lambda part: part).with_output_types(pa.Table)
+            made | sql.WriteDeadLettersToSql(connection)
+    pages = list(sql.read_dead_letters(connection, page_bytes=2 << 20))
+    assert [page.num_rows for page in pages] == [2, 2, 1]
+    whole = pa.concat_tables(pages).sort_by("position")
+    assert whole.select(REJECTED_SCHEMA.names) == rejected
+    assert sql.delete_dead_letters(connection, whole["dead_letter_id"].to_pylist()) == 5
+    assert ask("SELECT COUNT(*) FROM dead_letters") == [(0,)]
+
+
+def test_write_to_mysql_in_the_terms_of_beam_nuggets(connection, ask):
+    place = {
+        "host": connection.host,
+        "port": connection.port,
+        "username": connection.username,
+        "database": connection.database,
+    }
+    write_to = mysql.WriteToMySql(SourceConfiguration("mysql+pymysql", **place), password=PASSWORD)
+    with Pipeline(options=PipelineOptions([])) as pipeline:
+        made = pipeline | beam.Create([table_of([metric()])]) | beam.Map(lambda part: part).with_output_types(pa.Table)
+        assert_that((made | write_to).written, equal_to([1]))
+    assert ask("SELECT SUM(clicks) FROM page_metrics") == [(Decimal(1),)]
