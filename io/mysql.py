@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from beam_nuggets.io.relational_db_api import SourceConfiguration, TableConfiguration
 
 from clickstream.io.errors import UserError
-from clickstream.io.sql import SqlConnection, WriteToSql, check_sql, one_line_errors, setup_sql
+from clickstream.io.sql import SqlConnection, WriteToSql, check_sql, one_line_errors, setup_sql, take_turn
 
 _DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "mariadb+pymysql": "mysql+pymysql"}
 _PROCEDURES = ("get_clicks", "get_unique_users", "get_avg_time_spent")
@@ -112,6 +112,7 @@ def setup_mysql(connection: SqlConnection) -> None:
         _create_database(connection)
     setup_sql(connection)
     with one_line_errors(connection), connection.engine().connect() as opened:
+        take_turn(opened)
         for statement in procedure_statements(connection.metrics_table):
             _execute(opened, statement)
 

@@ -26,7 +26,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import KafkaConnection, explain, open_consumer
+from clickstream.io.kafka_client import KafkaConnection, open_consumer
 from clickstream.io.kafka_config import KafkaConfig, resolve_kafka_config
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -530,14 +530,14 @@ class _Feed:
         except BufferError:
             return False
         except KafkaException as error:
-            raise explain(error.args[0], self._connection, self._topic) from None
+            raise self._connection.explain(error.args[0], self._topic) from None
         self._sent += 1
         return True
 
     def _poll(self, seconds: float) -> None:
         self._producer.poll(seconds)
         if self._failure is not None:
-            raise explain(self._failure, self._connection, self._topic)
+            raise self._connection.explain(self._failure, self._topic)
 
     def _on_failure(self, error: KafkaError, _: object) -> None:
         away = error.code() == KafkaError._MSG_TIMED_OUT  # noqa: SLF001
@@ -559,10 +559,10 @@ def _create_topic(connection: KafkaConnection, topic: str, *, why: UserError) ->
     quiet = {"log_level": 0, "bootstrap.servers": connection.bootstrap_servers}
     admin = AdminClient({**quiet, **resolve_kafka_config(connection.config)})
     try:
-        admin.create_topics([NewTopic(topic, num_partitions=4)])[topic].result(_CONNECT_SECONDS)
+        admin.create_topics([NewTopic(topic, num_partitions=4)], request_timeout=_CONNECT_SECONDS)[topic].result()
     except KafkaException as error:
         cause = error.args[0]
-        raise why if cause.code() in _UNREACHED else explain(cause, connection, topic) from None
+        raise why if cause.code() in _UNREACHED else connection.explain(cause, topic) from None
 
 
 def _batches(chunks: Iterable[Rows]) -> Iterator[Rows]:

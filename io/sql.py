@@ -239,7 +239,9 @@ def _judge_sqlite(error: sqlite3.Error) -> Problem:
 
 def explain(connection: SqlConnection, problem: Problem) -> UserError:
     """One line for a person: where, what, and what to do."""
-    sqlite_cure = next((cure for part, cure in _SQLITE_CURES.items() if part in problem.text), "look at its folder")
+    sqlite_cure = next(
+        (cure for part, cure in _SQLITE_CURES.items() if part in problem.text), "move it away, or name another"
+    )
     cure = sqlite_cure if connection.is_sqlite else _CURES.get(problem.code, "look into the server's error log")
     return UserError(f"{connection.place}: {problem.text}: {cure}.")
 
@@ -662,10 +664,17 @@ def setup_sql(connection: SqlConnection) -> None:
     with one_line_errors(connection), connection.engine().begin() as opened:
         if connection.is_sqlite:
             opened.exec_driver_sql("PRAGMA journal_mode = WAL")
+        else:
+            take_turn(opened)
         for table in connection.tables():
             opened.execute(CreateTable(table, if_not_exists=True))
             if not connection.is_sqlite:
                 _create_indexes(opened, table)
+
+
+def take_turn(opened: sa.engine.Connection) -> None:
+    """Waits until no other client sets up the same MySQL database; the turn ends with the connection."""
+    opened.exec_driver_sql("SELECT GET_LOCK(CONCAT(DATABASE(), '.clickstream'), 60)")
 
 
 def _create_indexes(opened: sa.engine.Connection, table: sa.Table) -> None:
@@ -740,7 +749,7 @@ def _column_difference(opened: sa.engine.Connection, column: Any, found: Any, co
 
 def _kind(declared: str) -> str:
     """A type without collation and, for whole numbers, without the width that MariaDB shows them with."""
-    return re.sub(r"INT\(\d+\)", "INT", declared.partition(" ")[0])
+    return re.sub(r"(INT|INTEGER)\(\d+\)", r"\1", declared.partition(" ")[0])
 
 
 _LARGER = {"TEXT": ("MEDIUMTEXT", "LONGTEXT"), "DATETIME": ("DATETIME(3)", "DATETIME(6)")}

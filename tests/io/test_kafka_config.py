@@ -91,7 +91,7 @@ def test_no_transform_holds_a_secret(monkeypatch):
 
 
 def test_an_unknown_setting_is_told():
-    with pytest.raises(UserError, match="no.such.setting"):
+    with pytest.raises(UserError, match=r"no\.such\.setting"):
         KafkaConnection("localhost:1", "g", {"no.such.setting": "1"}).consumer()
 
 

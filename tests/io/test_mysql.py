@@ -40,8 +40,8 @@ def test_other_names_of_the_driver(driver):
 
 
 def test_sqlite_of_beam_nuggets():
-    given = SourceConfiguration("sqlite", database="/tmp/x.db")
-    assert mysql.connect_by_configuration(given).place == "SQLite file /tmp/x.db"
+    given = SourceConfiguration("sqlite", database="x.db")
+    assert mysql.connect_by_configuration(given).place == "SQLite file x.db"
 
 
 def test_a_configuration_with_a_password_is_refused():

@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import apache_beam as beam
@@ -167,7 +168,7 @@ def test_an_error_that_is_none_of_the_database_is_not_swallowed(connection):
 
 
 def run(connection, parts, transform=None, **options):
-    """Writes tables in windows of 5 minutes; gives the written counts and rejected tables with their windows, and the metrics."""
+    """Writes tables in windows of 5 minutes; gives the outputs and what shows their windows, then the result."""
 
     def seen(element, window=beam.DoFn.WindowParam):
         value = element.num_rows if isinstance(element, pa.Table) else element
@@ -291,6 +292,13 @@ def test_a_refused_dead_letter_is_an_error(connection, monkeypatch):
     ):
         write.write(rejected_of(1))
     write.teardown()
+
+
+def test_several_may_set_up_at_once(tmp_path):
+    connection = sql.SqlConnection("sqlite", str(tmp_path / "new.db"))
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(sql.setup_sql, [connection] * 24)) == [None] * 24
+    sql.check_sql(connection)
 
 
 def test_setup_leaves_what_is_there(connection):

@@ -8,7 +8,9 @@ import signal
 import sys
 import time
 
+from tests.services.elasticsearch import Elasticsearch
 from tests.services.errors import ServiceError
+from tests.services.kafka import Kafka
 from tests.services.services import KINDS, Services, install
 from tests.services.sql import SqlServer
 
@@ -34,29 +36,22 @@ def up(names: list[str]) -> None:
 
 def described(services: Services, names: list[str]) -> list[str]:
     """The addresses, as variables for tests and in the live job's command; makes its topic and database."""
-    places, options, secret = [], [], ""
-    for name in names:
-        server = services.get(name)
-        address = server.url("") if isinstance(server, SqlServer) else server.address
-        places.append(f"export {server.variable()}={address}")
-        if isinstance(server, SqlServer):
-            places.append(f"export {server.variable()}_PASSWORD={server.password}")
+    servers = [services.get(name) for name in names]
+    variables = [f"export {name}={value}" for server in servers for name, value in server.variables().items()]
+    options: dict[str, str] = {}
+    environment = ""
+    for server in servers:
+        if isinstance(server, Kafka):
+            options |= {"bootstrap_servers": server.address, "topic": server.create_topic(TOPIC, 4)}
+        elif isinstance(server, SqlServer):
             make_database(server)
-            options += [f"--mysql={server.url(DATABASE)}", "--mysql_password=env:MYSQL_PASSWORD"]
-            secret = f"MYSQL_PASSWORD={server.password} "
-        elif name == "kafka":
-            server.create_topic(TOPIC, 4)
-            options += [f"--bootstrap_servers={address}", f"--topic={TOPIC}"]
-        else:
-            options.append(f"--{name}={address}")
-    command = " \\\n    ".join([f"{secret}./run_local.sh", *options])
-    return [
-        "# Tests use these servers with:",
-        *places,
-        "# The live job:",
-        command,
-        "# Ctrl-C stops them and removes their data.",
-    ]
+            options |= {"mysql": server.url(DATABASE), "mysql_password": "env:MYSQL_PASSWORD"}
+            environment = f"MYSQL_PASSWORD={server.password} "
+        elif isinstance(server, Elasticsearch):
+            options["elasticsearch"] = server.address
+    command = [f"{environment}./run_local.sh", *(f"--{name}={value}" for name, value in options.items())]
+    ending = "# Ctrl-C stops them and removes their data."
+    return ["# Tests use these servers with:", *variables, "# The live job:", " \\\n    ".join(command), ending]
 
 
 def make_database(server: SqlServer) -> None:

@@ -48,7 +48,6 @@ class Elasticsearch(Service):
     """One node, without authentication. `address` is its URL."""
 
     name = "elasticsearch"
-    address: str
 
     @classmethod
     def install(cls) -> Path:

@@ -54,7 +54,6 @@ class Kafka(Service):
     """One broker, without authentication. `address` is its `host:port`."""
 
     name = "kafka"
-    address: str
 
     @classmethod
     def install(cls) -> Path:
@@ -82,7 +81,7 @@ class Kafka(Service):
         """Makes a topic and returns its name; in configuration names write `_` for `.`: `retention_ms=1000`."""
         settings = {key.replace("_", "."): str(value) for key, value in config.items()}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
-        admin = AdminClient({"bootstrap.servers": self.address})  # must outlive the answer
+        admin = AdminClient({"bootstrap.servers": self.address, "log_level": 4})  # must outlive the answer
         admin.create_topics([topic], request_timeout=30)[name].result(60)
         return name
 

@@ -13,6 +13,7 @@ class Service(ABC):
     """A server: one that this harness starts, or one that runs elsewhere and is named by `$CLICKSTREAM_TEST_NAME`."""
 
     name: ClassVar[str]
+    address: str
 
     def __init__(self, run: Run) -> None:
         self._daemon: Daemon | None = None
@@ -56,6 +57,10 @@ class Service(ABC):
     def kill(self) -> None:
         """Ends it at once, as a crash would; its data and ports stay for the next start."""
         self._own().kill()
+
+    def variables(self) -> dict[str, str]:
+        """The environment with which another process uses this server instead of starting one."""
+        return {self.variable(): self.address}
 
     @property
     def pid(self) -> int | None:

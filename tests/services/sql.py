@@ -89,6 +89,14 @@ class SqlServer(Service):
         """`mysql://user@host:port/database`, without the password."""
         return f"mysql://{self.user}@{self.host}:{self.port}/{database}"
 
+    @property
+    def address(self) -> str:
+        """`mysql://user@host:port`."""
+        return self.url("").rstrip("/")
+
+    def variables(self) -> dict[str, str]:
+        return {self.variable(): self.address, f"{self.variable()}_PASSWORD": self.password}
+
     def connect(self, database: str | None = None, **options: Any) -> "pymysql.Connection[Any]":
         """A new connection of `user`."""
         options = {"autocommit": True, "connect_timeout": 10, **options}
