@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from confluent_kafka.admin import TopicMetadata
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka_config import KafkaConfig, check_kafka_config, resolve_kafka_config
-from clickstream.io.kafka_errors import CERTAIN, explain_error, may_pass
+from clickstream.io.kafka_errors import explain_error, is_certain, may_pass
 
 EARLIEST, LATEST = -2, -1  # what Kafka's offset look-up calls them
 _ANSWER_SECONDS = 10.0
@@ -65,7 +66,12 @@ class KafkaConnection:
 
     def producer(self, on_error: Callable[[KafkaError], None]) -> Producer:
         """Opens an idempotent producer. Raises as `consumer`."""
-        settings = {"linger.ms": 20, **resolve_kafka_config(self.config), "enable.idempotence": True}
+        settings = {
+            "linger.ms": 20,
+            "topic.metadata.propagation.max.ms": 5_000,
+            **resolve_kafka_config(self.config),
+            "enable.idempotence": True,
+        }
         return self.open(Producer, settings, on_error)
 
     def explain(self, error: KafkaError, topic: str = "") -> UserError:
@@ -89,7 +95,7 @@ class KafkaConsumer:
 
     def __init__(self, connection: KafkaConnection) -> None:
         self.connection = connection
-        self._complaints: list[KafkaError] = []
+        self._complaints: deque[KafkaError] = deque(maxlen=100)  # there are many a second in an outage
         settings = {**_CONSUMER_DEFAULTS, **resolve_kafka_config(connection.config), **_CONSUMER_FIXED}
         named = {**settings, "group.id": connection.group_id}
         self.client: Consumer = connection.open(Consumer, named, self._complaints.append)
@@ -179,11 +185,11 @@ class KafkaConsumer:
                 return ask(1.0)
             except KafkaException as error:  # noqa: PERF203 - trying again is what it's for
                 self.client.poll(0)  # hands over the complaints of the background threads
-                told = next((c for c in self._complaints if c.code() in CERTAIN), None)
+                told = next(filter(is_certain, self._complaints), None)
                 if told or not may_pass(error.args[0]):
                     raise self.connection.explain(told or error.args[0]) from None
                 if time.monotonic() > deadline:
-                    raise self.connection.explain((self._complaints or [error.args[0]])[0]) from None
+                    raise self.connection.explain(next(iter(self._complaints), error.args[0])) from None
 
 
 def explain(error: KafkaError, connection: KafkaConnection, topic: str = "") -> UserError:

@@ -1,6 +1,7 @@
 """Dead letters to a Kafka topic: JSON with the exact bytes, so that they can be parsed again."""
 
 from base64 import b64encode
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -86,7 +87,7 @@ class _Produce(beam.DoFn):
         self._version = version("clickstream-beam")
 
     def setup(self) -> None:
-        self._complaints: list[KafkaError] = []
+        self._complaints: deque[KafkaError] = deque(maxlen=100)
         self._producer: Producer = self._connection.producer(self._complaints.append)
         self._written = Metrics.counter("clickstream.kafka", "dead_letters_written")
 
@@ -123,7 +124,7 @@ class _Produce(beam.DoFn):
             self._errors.append(error)
 
     def _failed(self) -> UserError:
-        errors = self._errors or self._complaints
+        errors = self._errors or list(self._complaints)
         if errors:
             return self._connection.explain(errors[0], self._topic)
         where = f"topic {self._topic} at {self._connection.bootstrap_servers}"

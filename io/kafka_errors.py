@@ -5,7 +5,7 @@ from confluent_kafka import KafkaError
 
 from clickstream.io.errors import UserError
 
-CERTAIN = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
+_CERTAIN = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
 _WAITING = (
     *(KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE),
     *(
@@ -51,11 +51,20 @@ def may_pass(error: KafkaError) -> bool:
     return error.retriable() or error.code() in _WAITING
 
 
+def is_certain(error: KafkaError) -> bool:
+    """Whether a background thread's complaint tells the cause: waiting for an answer won't tell more."""
+    return error.code() in _CERTAIN or _is_tls(error)
+
+
+def _is_tls(error: KafkaError) -> bool:
+    return any(sign in error.str() for sign in _TLS_SIGNS)
+
+
 def explain_error(error: KafkaError, servers: str, group: str, topic: str = "") -> UserError:
     """Turns a client's error into one line: what is wrong and what to do."""
     names = {"servers": servers, "group": group, "topic": topic}
     said = " ".join(error.str().split())
-    cure = _TLS if any(sign in said for sign in _TLS_SIGNS) else _CURES.get(error.code())
+    cure = _TLS if _is_tls(error) else _CURES.get(error.code())
     if cure:
         return UserError(cure.format(**names) + ".")
     if error.code() in _WAITING:
