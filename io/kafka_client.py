@@ -95,7 +95,7 @@ class KafkaConsumer:
 
     def __init__(self, connection: KafkaConnection) -> None:
         self.connection = connection
-        self._complaints: deque[KafkaError] = deque(maxlen=100)  # there are many a second in an outage
+        self._complaints: deque[KafkaError] = deque(maxlen=100)  # an outage brings many a second
         settings = {**_CONSUMER_DEFAULTS, **resolve_kafka_config(connection.config), **_CONSUMER_FIXED}
         named = {**settings, "group.id": connection.group_id}
         self.client: Consumer = connection.open(Consumer, named, self._complaints.append)
