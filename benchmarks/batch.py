@@ -40,18 +40,26 @@ class Cost(NamedTuple):
 def command(way: str, log: Path, folder: str) -> list[str]:
     """The command line of a way over a log."""
     if way == "job":
-        return [sys.executable, "-m", "clickstream.pipeline", f"--input={log}", f"--output_dir={tempfile.mkdtemp(dir=folder)}"]
+        return [
+            sys.executable,
+            "-m",
+            "clickstream.pipeline",
+            f"--input={log}",
+            f"--output_dir={tempfile.mkdtemp(dir=folder)}",
+        ]
     return [sys.executable, str(HERE / f"{way}.py"), str(log)]
 
 
 def measure(arguments: list[str], folder: str) -> Cost:
     """Runs a command, with its helpers, to its end."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, cwd=folder, env=os.environ | {"POLARS_MAX_THREADS": "1"})
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, cwd=folder, env=os.environ | {"POLARS_MAX_THREADS": "1"}
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{' '.join(arguments)} failed")
+        sys.exit(f"{' '.join(arguments)} failed")
     wall = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -83,7 +91,9 @@ def main() -> None:
 
 def show(ways: list[str], events: dict[str, int], costs: dict[str, list[Cost]], starts: dict[str, list[Cost]]) -> None:
     """Prints medians as a table."""
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}\n")
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}\n"
+    )
     print("| way | events | start-up, CPU-s | CPU-s per million beyond | wall s | peak MiB | ratio to the floor |")
     print("|---|---|---|---|---|---|---|")
     floor = None

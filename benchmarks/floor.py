@@ -18,6 +18,6 @@ QUERY = """
 """
 
 if __name__ == "__main__":
-    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 300  # noqa: PLR2004
+    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 300
     rows = duckdb.execute(f"SELECT count(*) FROM ({QUERY})", {"path": sys.argv[1], "seconds": seconds}).fetchone()  # noqa: S608
     sys.stdout.write(f"{rows[0]} rows\n")

@@ -228,7 +228,8 @@ JOIN dead_letters USING (dead_letter_id) ORDER BY records DESC, example.reason L
 
 def _over_time(connection: sqlite3.Connection) -> OverTime | None:
     connection.execute(WINDOWS)
-    *totals, first, last, shortest, longest, dense_first, dense_last = connection.execute(RANGES).fetchone()
+    row = connection.execute(RANGES).fetchone()
+    windows, rows, clicks, timed, seconds, first, last, shortest, longest, dense_first, dense_last = row
     if first is None:
         return None
     start, end = (first, last) if last - first <= 10 * (dense_last - dense_first) else (dense_first, dense_last)
@@ -236,7 +237,8 @@ def _over_time(connection: sqlite3.Connection) -> OverTime | None:
     start -= start % step
     found = {i: Bucket(*sums) for i, *sums in connection.execute(BUCKETS, {"start": start, "end": end, "step": step})}
     buckets = tuple(found.get(i, Bucket(0, 0, 0.0)) for i in range(-(-(end - start) // step)))
-    return OverTime(*totals, _utc(first), _utc(last), shortest, longest, _utc(start), step, buckets)
+    totals = (windows, rows, clicks, timed, seconds, _utc(first), _utc(last), shortest, longest)
+    return OverTime(*totals, _utc(start), step, buckets)
 
 
 def _bucket_seconds(seconds: int, window: int) -> int:

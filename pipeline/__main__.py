@@ -58,7 +58,7 @@ def _max_restarts(argv: Sequence[str]) -> int:
 
 
 def _help() -> int:
-    from clickstream.pipeline.options import job_parser  # noqa: PLC0415 (Beam takes seconds to import: not for a typing mistake)
+    from clickstream.pipeline.options import job_parser
 
     job_parser().print_help()
     commands = "\n".join(f"  {name:22}{what}" for name, what in COMMANDS.items())

@@ -12,14 +12,14 @@ import pyarrow as pa
 from clickstream.transforms.arrow import pack, unpack
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
 
+_SUMS = ("clicks", "time_spent_ms", "timed_clicks")
+
 # One row a click until rows are merged: then one a URL, country and user.
 PARTIAL_SCHEMA = pa.schema(
-    [("url", pa.string()), ("country", pa.string()), ("user_id", pa.string())]
-    + [("clicks", pa.int64()), ("time_spent_ms", pa.int64()), ("timed_clicks", pa.int64())]
+    [(name, pa.string()) for name in ("url", "country", "user_id")] + [(name, pa.int64()) for name in _SUMS]
 )
 Int64s = npt.NDArray[np.int64]
 
-_SUMS = ("clicks", "time_spent_ms", "timed_clicks")
 
 _OLD = pl.CompatLevel.oldest()  # plain strings: pyarrow's kernels don't take string views
 _ROWS_UNPACKED = 4_096  # an Arrow stream costs 30 µs and 1 KiB whatever it holds

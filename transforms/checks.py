@@ -87,18 +87,22 @@ def check_optional_text(name: str, raw: Sequence[str | None], checks: Checks) ->
 def check_urls(raw: Sequence[str], checks: Checks, *, rewrite: bool) -> pa.Array:
     """URLs in the form under which they are counted; refuses what is no http(s) URL. Each distinct URL is looked at once."""
     encoded = pa.array(raw, pa.string()).dictionary_encode()
-    normal: list[str] = []
-    errors: dict[int, UrlError] = {}
-    for index, url in enumerate(encoded.dictionary.to_pylist()):
-        try:
-            normal.append(normalise_url(url, rewrite=rewrite))
-        except UrlError as error:
-            errors[index] = error
-            normal.append("")
-    indices = np.asarray(encoded.indices)
-    for index, refusal in errors.items():
-        checks.refuse(indices == index, refusal.reason, f"url {refusal}")
-    return pa.array(normal, pa.string()).take(encoded.indices)
+    normal = [_normal_or_error(url, rewrite=rewrite) for url in encoded.dictionary.to_pylist()]
+    errors = [url if isinstance(url, UrlError) else None for url in normal]
+    which = np.asarray(encoded.indices)
+    for why in {(error.reason, str(error)) for error in errors if error}:
+        bad = np.array([error is not None and (error.reason, str(error)) == why for error in errors], np.bool_)
+        checks.refuse(bad[which], why[0], f"url {why[1]}")
+    return (
+        pa.array([None if isinstance(url, UrlError) else url for url in normal], pa.string()).fill_null("").take(which)
+    )
+
+
+def _normal_or_error(url: str, *, rewrite: bool) -> str | UrlError:
+    try:
+        return normalise_url(url, rewrite=rewrite)
+    except UrlError as error:
+        return error
 
 
 def _refuse_overlong(name: str, lengths: npt.NDArray[Any], checks: Checks, longest: int) -> None:

@@ -13,10 +13,10 @@ import pyarrow as pa
 from clickstream.transforms import checks as check
 from clickstream.transforms.decode import Decoded, Refusal, UserAgentData, decode_records
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
+from clickstream.transforms.times import Millis
 
 ALL_COLUMNS = tuple(CLICK_SCHEMA.names)
 METRIC_COLUMNS = ("user_id", "timestamp", "url", "country", "session_end", "time_spent")
-from clickstream.transforms.times import Millis
 
 _REQUIRED = {"user_id", "timestamp", "url", "country"}
 _FAMILIES = {"row_key": "", "country": "geo_data", "city": "geo_data"} | dict.fromkeys(

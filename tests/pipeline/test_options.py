@@ -37,12 +37,12 @@ def test_whole_numbers_have_bounds(text) -> None:
 
 @pytest.mark.parametrize("argument", ["--windows_second=300", "--windowseconds", "stray", "--save_point_path=x"])
 def test_unknown_options_are_refused(argument) -> None:
-    with pytest.raises(UserError, match=f"Unknown option {argument}"):
+    with pytest.raises(UserError, match=rf"Unknown option {argument}"):
         read_options([argument])
 
 
 def test_a_wrong_value_names_option_and_cure() -> None:
-    with pytest.raises(UserError, match="--time_spent.*fixed:300"):
+    with pytest.raises(UserError, match=r"--time_spent.*fixed:300"):
         read_options(["--time_spent=fixed:-1"])
 
 
