@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 compile() { uv pip compile -q --universal --python-version 3.10 --no-header --no-annotate --no-emit-index-url "$@"; }
-compile setup.py --extra report -o requirements.lock
-compile setup.py --extra report --extra test -c requirements.lock -o requirements-test.lock
+compile setup.py -o requirements.lock
+compile setup.py --extra test -c requirements.lock -o requirements-test.lock

@@ -22,7 +22,6 @@ REQUIRED = [
     "SQLAlchemy>=1.4.50,<2",  # beam-nuggets pins it
     "zstandard>=0.22",
 ]
-REPORT = ["altair>=5.5", "vl-convert-python>=1.7"]
 TEST = ["duckdb>=1.1", "hypothesis>=6.100", "mypy>=1.14", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.9"]
 
 setup(
@@ -33,7 +32,7 @@ setup(
     python_requires=">=3.10,<3.14",
     package_dir={"clickstream": "."},
     packages=["clickstream.pipeline", "clickstream.transforms", "clickstream.io", "clickstream.sql"],
-    package_data={"": ["py.typed"], "clickstream.sql": ["*.sql"]},
+    package_data={"": ["py.typed", "*.tmpl", "*.sql"]},
     install_requires=REQUIRED,
-    extras_require={"report": REPORT, "test": TEST},
+    extras_require={"test": TEST},
 )

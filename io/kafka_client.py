@@ -97,7 +97,8 @@ class KafkaConsumer:
         self.connection = connection
         self._complaints: deque[KafkaError] = deque(maxlen=100)  # an outage brings many a second
         settings = {**_CONSUMER_DEFAULTS, **resolve_kafka_config(connection.config), **_CONSUMER_FIXED}
-        named = {**settings, "group.id": connection.group_id}
+        self._answers: list[KafkaError | dict[tuple[str, int], int]] = []  # to commits
+        named = {**settings, "group.id": connection.group_id, "on_commit": self._committed}
         self.client: Consumer = connection.open(Consumer, named, self._complaints.append)
 
     def close(self) -> None:
@@ -163,13 +164,27 @@ class KafkaConsumer:
             KafkaException: What may pass.
         """
         wanted = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        try:
-            found = self.client.commit(offsets=wanted, asynchronous=False)
-            errors = [(p.error, p.topic) for p in found if p.error is not None]
-        except KafkaException as error:
-            errors = [(error.args[0], wanted[0].topic)]
-        for complaint, topic in errors:
-            raise KafkaException(complaint) if may_pass(complaint) else self.connection.explain(complaint, topic)
+        self._answers.clear()
+        self._complaints.clear()
+        self.client.commit(offsets=wanted)
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while dict(offsets) not in self._answers:  # to wait in librdkafka would be for ever if the group is forbidden
+            self._listen(0.1)
+            refusal = next((a for a in [*self._answers, *self._complaints] if _is_refusal(a)), None)
+            if refusal:
+                raise self.connection.explain(refusal, wanted[0].topic)
+            if time.monotonic() > deadline or any(isinstance(a, KafkaError) for a in self._answers):
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+
+    def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        errors = [e for e in (error, *(p.error for p in partitions)) if e is not None]
+        self._answers += errors or [{(p.topic, p.partition): p.offset for p in partitions}]
+
+    def _listen(self, seconds: float) -> None:
+        """Takes what the background threads have to say. Not for a consumer that reads: a record would be lost."""
+        message = self.client.poll(seconds)
+        if message is not None and message.error() is not None:
+            self._complaints.append(message.error())
 
     def _checked(self, found: list[TopicPartition], topic: str) -> list[TopicPartition]:
         for partition in found:
@@ -184,12 +199,16 @@ class KafkaConsumer:
             try:
                 return ask(1.0)
             except KafkaException as error:  # noqa: PERF203 - trying again is what it's for
-                self.client.poll(0)  # hands over the complaints of the background threads
+                self._listen(0)
                 told = next(filter(is_certain, self._complaints), None)
                 if told or not may_pass(error.args[0]):
                     raise self.connection.explain(told or error.args[0]) from None
                 if time.monotonic() > deadline:
                     raise self.connection.explain(next(iter(self._complaints), error.args[0])) from None
+
+
+def _is_refusal(answer: object) -> bool:
+    return isinstance(answer, KafkaError) and (is_certain(answer) or not may_pass(answer))
 
 
 def explain(error: KafkaError, connection: KafkaConnection, topic: str = "") -> UserError:

@@ -1,8 +1,8 @@
 """Dead letters to a Kafka topic: JSON with the exact bytes, so that they can be parsed again."""
 
 from base64 import b64encode
-from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka_client import KafkaConnection
@@ -87,25 +87,26 @@ class _Produce(beam.DoFn):
         self._version = version("clickstream-beam")
 
     def setup(self) -> None:
-        self._complaints: deque[KafkaError] = deque(maxlen=100)
-        self._producer: Producer = self._connection.producer(self._complaints.append)
+        self._producer: Producer = self._connection.producer(self._complained)
         self._written = Metrics.counter("clickstream.kafka", "dead_letters_written")
 
     def start_bundle(self) -> None:
-        self._errors: list[KafkaError] = []
+        self._refused: KafkaError | None = None
+        self._complaint: KafkaError | None = None
         self._sent: list[WindowedValue] = []
-        self._complaints.clear()
 
     def process(
         self, rejected: pa.Table, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> None:
-        for key, value in dead_letter_messages(rejected, code_version=self._version):
-            self._send(key, value)
+        with self._explained():
+            for key, value in dead_letter_messages(rejected, code_version=self._version):
+                self._send(key, value)
         self._sent.append(WindowedValue(rejected.num_rows, timestamp, [window]))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        if self._sent and (self._producer.flush(_FLUSH_SECONDS) or self._errors):
-            raise self._failed()
+        with self._explained():
+            if self._sent and (self._producer.flush(_FLUSH_SECONDS) or self._refused):
+                raise self._failed()
         for count in self._sent:
             self._written.inc(count.value)
             yield count
@@ -119,13 +120,24 @@ class _Produce(beam.DoFn):
             except BufferError:  # noqa: PERF203 - full: wait until some are sent
                 self._producer.poll(0.1)
 
+    def _complained(self, error: KafkaError) -> None:
+        self._complaint = error
+
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            self._errors.append(error)
+        self._refused = self._refused or error
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            raise self._connection.explain(error.args[0], self._topic) from None
+        except KafkaError as error:  # what is fatal to an idempotent producer comes bare
+            raise self._connection.explain(error, self._topic) from None
 
     def _failed(self) -> UserError:
-        errors = self._errors or list(self._complaints)
-        if errors:
-            return self._connection.explain(errors[0], self._topic)
+        cause = self._refused or self._complaint
+        if cause:
+            return self._connection.explain(cause, self._topic)
         where = f"topic {self._topic} at {self._connection.bootstrap_servers}"
         return UserError(f"Dead letters don't get into {where} within {_FLUSH_SECONDS:.0f} s: is the broker well?")

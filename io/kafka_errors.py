@@ -5,7 +5,10 @@ from confluent_kafka import KafkaError
 
 from clickstream.io.errors import UserError
 
-_CERTAIN = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
+_CERTAIN = (
+    *(KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED),
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+)
 _WAITING = (
     *(KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE),
     *(

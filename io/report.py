@@ -106,7 +106,8 @@ class OverTime:
         longest_window: The same as the shortest, unless runs with different lengths of window share the database.
         start: UTC start of the first bucket.
         step_seconds: Length of a bucket, a multiple of the window's.
-        buckets: At most about MOST_POINTS, without gaps. Where a few clicks lie far away from all others, the stretch that holds at least 99 % of them.
+        buckets: At most about MOST_POINTS, without gaps. Where a few clicks lie far away from all others, the stretch that holds at
+            least 99 % of them.
     """
 
     windows: int
@@ -196,7 +197,8 @@ SELECT CAST(strftime('%s', window_start) AS INTEGER) AS "start", CAST(strftime('
 FROM page_metrics GROUP BY window_start"""
 
 RANGES = """
-SELECT COUNT(*), SUM(rows), SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds), MIN("start"), MAX("end"), MIN("end" - "start"), MAX("end" - "start"),
+SELECT COUNT(*), SUM(rows), SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds), MIN("start"), MAX("end"),
+       MIN("end" - "start"), MAX("end" - "start"),
        MIN("start") FILTER (WHERE upto > total * 0.005), MAX("end") FILTER (WHERE upto - clicks < total * 0.995)
 FROM (SELECT *, SUM(clicks) OVER (ORDER BY "start") AS upto, SUM(clicks) OVER () AS total FROM windows)"""
 
@@ -293,7 +295,8 @@ def render_report(figures: Figures, *, run: RunCounts | None = None) -> str:
 
 
 NOTES = (
-    "Times are UTC. A window holds the clicks from its start up to, not including, its end. The mean time spent is over the clicks whose time is known. "
+    "Times are UTC. A window holds the clicks from its start up to, not including, its end. The mean time spent is over the clicks "
+    "whose time is known. "
     "Peak users are the distinct users of a page's busiest window in one country: users of several windows can't be added up, "
     "because the same person may be in each."
 )

@@ -32,7 +32,9 @@ def resolve_secret(reference: str) -> str:
     kind, _, name = check_secret_reference(reference).partition(":")
     if kind == "env":
         if name not in os.environ:
-            message = f"The environment variable {name} is not set: export it before starting, or name another with env:NAME."
+            message = (
+                f"The environment variable {name} is not set: export it before starting, or name another with env:NAME."
+            )
             raise SecretError(message)
         return os.environ[name]
     try:

@@ -1,5 +1,6 @@
 """The live job: Kafka to the sinks, until it is stopped (or, with --until=now, up to what is there)."""
 
+import logging
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, 
 from clickstream.pipeline.jobs import Job, wire
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.prism import find_prism
-from clickstream.pipeline.running import mendable_errors, parse_options, runner_of
+from clickstream.pipeline.running import mendable_errors, parse_options, quiet_beam, runner_of
 from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.pipeline.status import StatusLine
 from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING, note_progress
@@ -48,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
     pipeline = beam.Pipeline(runner=_engine(options, bounded=bounded), options=options)
     wire(pipeline, live_job(options, sinks))
     stop = _stop_on_signals()
+    quiet_beam()
     try:
         with mendable_errors():
             return _watch(pipeline.run(), stop)
@@ -151,6 +153,7 @@ def _watch(result: PipelineResult, stop: threading.Event) -> int:
 
 
 def _cancel(result: PipelineResult) -> int:
+    logging.disable()  # what workers say while they are taken down means nothing
     cancelling = threading.Thread(target=result.cancel, daemon=True)
     cancelling.start()
     deadline = time.monotonic() + STOP_SECONDS

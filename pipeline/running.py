@@ -33,6 +33,12 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
     )
 
 
+def quiet_beam() -> None:
+    """Beam and Prism announce each process that they start or end, as warnings: of no use to who runs the job."""
+    for name in ("apache_beam.utils.subprocess_server", "PrismRunner"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 @contextmanager
 def mendable_errors() -> Iterator[None]:
     """A worker's error that a person can mend arrives as a `UserError`; its traceback, which Beam logs on the way, is left out."""

@@ -28,7 +28,7 @@ def reachable(folder: Path) -> bool:
 
 
 def cache_folder() -> Path:
-    """`$CLICKSTREAM_CACHE`, else `clickstream-beam/services` in the user's cache, or for root, if need be, in /var/cache.
+    """`$CLICKSTREAM_CACHE`, else `clickstream-beam/services` in the user's cache (in root's case, maybe in /var/cache).
 
     Root's servers run under another account: the folder must be one that all accounts can enter.
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,17 +66,23 @@ def test_up_leaves_nothing_behind(ending):
     command = [sys.executable, "-m", "tests.services", "up", "mariadb"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CLICKSTREAM_TEST_")}
     with subprocess.Popen(command, cwd=ROOT, env=clean, stdout=subprocess.PIPE, text=True) as process:
-        said = ""
-        while "# Ctrl-C" not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        port = int(re.search(r"CLICKSTREAM_TEST_MARIADB=mysql://app@127.0.0.1:(\d+)/", said)[1])
-        assert f"--mysql=mysql://app@127.0.0.1:{port}/clickstream" in said
-        assert open_port(port)
-        process.send_signal(ending)
-    assert process.returncode == (-signal.SIGKILL if ending == signal.SIGKILL else 0)
+        try:
+            said = "".join(iter_until(process.stdout, "# Ctrl-C"))
+            port = int(re.search(r"CLICKSTREAM_TEST_MARIADB=mysql://app@127.0.0.1:(\d+)\n", said)[1])
+            assert f"--mysql=mysql://app@127.0.0.1:{port}/clickstream" in said
+            assert open_port(port)
+            process.send_signal(ending)
+            assert process.wait(60) == (-ending if ending == signal.SIGKILL else 0)
+        finally:
+            process.kill()
     assert ends(lambda: open_port(port))
+
+
+def iter_until(lines: Iterable[str], end: str) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if line.startswith(end):
+            return
 
 
 def test_a_server_that_ends_says_its_last_words(run):
