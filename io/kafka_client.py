@@ -170,7 +170,8 @@ class KafkaConsumer:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while dict(offsets) not in self._answers:  # to wait in librdkafka would be for ever if the group is forbidden
             self._listen(0.1)
-            refusal = next((a for a in [*self._answers, *self._complaints] if _is_refusal(a)), None)
+            refused = [a for a in self._answers if isinstance(a, KafkaError) and not may_pass(a)]
+            refusal = next(iter(refused), None) or next(filter(is_certain, self._complaints), None)
             if refusal:
                 raise self.connection.explain(refusal, wanted[0].topic)
             if time.monotonic() > deadline or any(isinstance(a, KafkaError) for a in self._answers):
@@ -205,10 +206,6 @@ class KafkaConsumer:
                     raise self.connection.explain(told or error.args[0]) from None
                 if time.monotonic() > deadline:
                     raise self.connection.explain(next(iter(self._complaints), error.args[0])) from None
-
-
-def _is_refusal(answer: object) -> bool:
-    return isinstance(answer, KafkaError) and (is_certain(answer) or not may_pass(answer))
 
 
 def explain(error: KafkaError, connection: KafkaConnection, topic: str = "") -> UserError:

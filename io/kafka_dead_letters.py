@@ -130,10 +130,15 @@ class _Produce(beam.DoFn):
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except KafkaException as error:
-            raise self._connection.explain(error.args[0], self._topic) from None
-        except KafkaError as error:  # what is fatal to an idempotent producer comes bare
-            raise self._connection.explain(error, self._topic) from None
+        except (KafkaException, KafkaError, SystemError) as error:
+            # What is fatal to an idempotent producer comes bare, or behind SystemErrors, when it meets a callback.
+            found: BaseException | None = error
+            while isinstance(found, SystemError):
+                found = found.__cause__
+            if found is None:
+                raise
+            known = found.args[0] if isinstance(found, KafkaException) else found
+            raise self._connection.explain(known, self._topic) from None
 
     def _failed(self) -> UserError:
         cause = self._refused or self._complaint

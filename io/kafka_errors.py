@@ -38,7 +38,7 @@ _CURES = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: (
         "This user may not use the consumer group {group} at {servers}: grant it READ, or choose another --group_id"
     ),
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "This user may not write to {servers}: grant it IDEMPOTENT_WRITE",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "This user may not write to {topic} at {servers}: grant it WRITE",
     KafkaError._AUTO_OFFSET_RESET: _GONE,
     KafkaError.OFFSET_OUT_OF_RANGE: _GONE,
     KafkaError.UNKNOWN_MEMBER_ID: (

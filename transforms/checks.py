@@ -8,13 +8,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.decode import Refusal
+from clickstream.transforms.decode import MAX_TEXT_LENGTH, Refusal
 from clickstream.transforms.schema import UTC_MS
 from clickstream.transforms.times import Millis, to_epoch_ms
 from clickstream.transforms.urls import UrlError, normalise_url
 
 MAX_COUNTRY_LENGTH = 128
-MAX_TEXT_LENGTH = 512
 
 Mask = npt.NDArray[np.bool_]
 
@@ -73,14 +72,7 @@ def check_required_text(name: str, raw: Sequence[str], checks: Checks, longest: 
     texts = pc.utf8_trim_whitespace(pa.array(raw, pa.string()))
     lengths = np.asarray(pc.utf8_length(texts))
     checks.refuse(lengths == 0, f"empty_{name}", f"{name} is empty or blank")
-    _refuse_overlong(name, lengths, checks, longest)
-    return texts
-
-
-def check_optional_text(name: str, raw: Sequence[str | None], checks: Checks) -> pa.Array:
-    """A text that may be missing; refuses overlong ones."""
-    texts = pa.array(raw, pa.string())
-    _refuse_overlong(name, np.asarray(pc.fill_null(pc.utf8_length(texts), 0)), checks, MAX_TEXT_LENGTH)
+    checks.refuse(lengths > longest, "field_too_long", f"{name} is longer than {longest} characters")
     return texts
 
 
@@ -103,7 +95,3 @@ def _normal_or_error(url: str, *, rewrite: bool) -> str | UrlError:
         return normalise_url(url, rewrite=rewrite)
     except UrlError as error:
         return error
-
-
-def _refuse_overlong(name: str, lengths: npt.NDArray[Any], checks: Checks, longest: int) -> None:
-    checks.refuse(lengths > longest, "field_too_long", f"{name} is longer than {longest} characters")

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 Time: TypeAlias = str | int | float
+MAX_TEXT_LENGTH = 512
+Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=366 * 86_400)]
 
 
@@ -29,15 +31,15 @@ class GeoData(msgspec.Struct, gc=False):
     """The family `geo_data` of a nested record."""
 
     country: str
-    city: str | None = None
+    city: Text | None = None
 
 
 class UserAgentData(msgspec.Struct, gc=False):
     """The family `user_agent_data` of a nested record."""
 
-    browser: str | None = None
-    os: str | None = None
-    device: str | None = None
+    browser: Text | None = None
+    os: Text | None = None
+    device: Text | None = None
 
 
 class NestedRecord(msgspec.Struct, gc=False):
@@ -46,7 +48,7 @@ class NestedRecord(msgspec.Struct, gc=False):
     click_data: ClickData
     geo_data: GeoData
     user_agent_data: UserAgentData | None = None
-    row_key: str | None = None
+    row_key: Text | None = None
 
 
 class FlatRecord(msgspec.Struct, gc=False):
@@ -56,13 +58,13 @@ class FlatRecord(msgspec.Struct, gc=False):
     timestamp: Time
     url: str
     country: str
-    city: str | None = None
-    browser: str | None = None
-    os: str | None = None
-    device: str | None = None
+    city: Text | None = None
+    browser: Text | None = None
+    os: Text | None = None
+    device: Text | None = None
     session_end: Time | None = None
     time_spent: Seconds | None = None
-    row_key: str | None = None
+    row_key: Text | None = None
     click_data: None = None
 
 
@@ -200,6 +202,8 @@ def _explain(error: Exception) -> tuple[str, str]:
         return "invalid_json", text
     if text.startswith("Object missing required field"):
         return "missing_field", text
+    if "of length" in text:
+        return "field_too_long", text
     if "out of range" in text or "<=" in text or ">=" in text:
         return "out_of_range", text
     return "wrong_type", text

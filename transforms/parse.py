@@ -103,11 +103,11 @@ def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Tab
     }
     for name in ("city", "browser", "os", "device"):
         if name in options.columns:
-            columns[name] = check.check_optional_text(name, raw[name], checks)
+            columns[name] = pa.array(raw[name], pa.string())
     if "time_spent" in options.columns:
         columns["time_spent"] = pa.array(raw["time_spent"], pa.float64())
     if "row_key" in options.columns:
-        columns["row_key"] = check.check_optional_text("row_key", _row_keys(raw["row_key"], columns), checks)
+        columns["row_key"] = pa.array(_row_keys(raw["row_key"], columns), pa.string())
     table = pa.table({name: columns[name] for name in options.columns}, schema=_schema(options.columns))
     return table if checks.passed is None else table.filter(checks.passed), checks.refusals(decoded.kept)
 

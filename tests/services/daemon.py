@@ -50,8 +50,9 @@ class Daemon:
         Raises:
             ServiceError: It ended or didn't answer in time; the end of its log. Nothing of it is left running then.
         """
-        if self.process:
+        if self.process and self.process.poll() is None:
             return
+        self.stop()  # where it ended of itself, what it left
         begin = self.log.stat().st_size if self.log.exists() else 0
         self._spawn()
         deadline = time.monotonic() + self.start_seconds

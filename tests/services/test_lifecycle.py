@@ -92,6 +92,16 @@ def test_a_server_that_ends_says_its_last_words(run):
     assert server.process is None
 
 
+def test_a_server_that_ended_of_itself_starts_again(run):
+    server = shell(run, "echo ready; exec sleep 1000")
+    server.start()
+    os.kill(server.process.pid, signal.SIGKILL)
+    assert ends(lambda: server.process.poll() is None)
+    server.start()
+    assert server.process.poll() is None
+    server.stop()
+
+
 def test_a_server_that_does_not_answer_is_stopped(run):
     server = shell(run, "echo $$; sleep 1000", start_seconds=0.5)
     with pytest.raises(ServiceError, match="didn't answer within"):

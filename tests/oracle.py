@@ -1,0 +1,169 @@
+"""The brute-force oracle: page metrics recomputed record by record with the standard library, from the contract in the README.
+
+It shares nothing with the code under test but `normalise_url`, whose examples are tested by hand.
+"""
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from clickstream.transforms.urls import UrlError, normalise_url
+
+Key = tuple[int, str, str]  # window_start in ms, url, country
+
+
+class Click(NamedTuple):
+    """An accepted record. `time_spent` is seconds, or None."""
+
+    user_id: str
+    millis: int
+    url: str
+    country: str
+    time_spent: float | None
+
+
+class Row(NamedTuple):
+    """A result row, times in ms."""
+
+    window_end: int
+    clicks: int
+    unique_users: int
+    time_spent_ms: int
+    timed_clicks: int
+    version: int
+
+
+def read_click(record: bytes, *, now_ms: int | None = None, skew_ms: int = 600_000) -> Click | None:
+    """The click that a record holds, or None if it must be rejected."""
+    try:
+        parsed = json.loads(record.decode(), parse_constant=_refuse, parse_float=_finite)
+        if not isinstance(parsed, dict) or any(
+            "\ud800" <= c <= "\udfff" for c in json.dumps(parsed, ensure_ascii=False)
+        ):
+            return None
+        return _click(_flat(parsed), now_ms, skew_ms)
+    except (ValueError, TypeError, KeyError, RecursionError, UrlError):
+        return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    if math.isinf(float(text)):
+        raise ValueError(text)
+    return float(text)
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    if record.get("click_data") is None:
+        return record
+    agent = record.get("user_agent_data")
+    families = [record["click_data"], record["geo_data"], {} if agent is None else agent]
+    names = [
+        ("user_id", "timestamp", "url", "session_end", "time_spent"),
+        ("country", "city"),
+        ("browser", "os", "device"),
+    ]
+    if not all(isinstance(family, dict) for family in families):
+        raise TypeError
+    flat = {n: family[n] for family, ns in zip(families, names, strict=True) for n in ns if n in family}
+    return flat | ({"row_key": record["row_key"]} if "row_key" in record else {})
+
+
+def _click(fields: dict[str, Any], now_ms: int | None, skew_ms: int) -> Click | None:
+    for name in ("user_id", "url", "country"):
+        if not isinstance(fields[name], str):
+            return None
+    for name in ("city", "browser", "os", "device", "row_key"):
+        if not isinstance(fields.get(name), (str, type(None))) or len(fields.get(name) or "") > 512:
+            return None
+    spent = fields.get("time_spent")
+    if isinstance(spent, bool) or not isinstance(spent, (int, float, type(None))):
+        return None
+    if spent is not None and not 0 <= spent <= 366 * 86_400:
+        return None
+    millis, end = read_time(fields["timestamp"]), fields.get("session_end")
+    if millis is None or (now_ms is not None and millis > now_ms + skew_ms):
+        return None
+    if end is not None and ((end := read_time(end)) is None or end < millis):
+        return None
+    user, country = fields["user_id"].strip(), fields["country"].strip()
+    if not 0 < len(user) <= 512 or not 0 < len(country) <= 128:
+        return None
+    if spent is None and end is not None:
+        spent = (end - millis) / 1000
+    return Click(user, millis, normalise_url(fields["url"]), country, spent)
+
+
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,}))?)?)?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+)
+
+
+def read_time(value: Any) -> int | None:
+    """Milliseconds since the epoch, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    if not isinstance(value, str):
+        if not -(2**63) <= value < 2**64:
+            return None
+        millis = math.floor(value * 1000 if value < 100_000_000_000 else value) if value >= 0 else -1
+    else:
+        found = _TIME.fullmatch(value)
+        if not found:
+            return None
+        day, hour, minute, second, fraction, zone = found.groups()
+        zone = "+00:00" if zone in (None, "Z") else zone[:3] + ":" + (zone[3:].strip(":") or "00")
+        if int(zone[1:3]) > 23 or int(zone[4:]) > 59:
+            return None
+        whole = datetime.fromisoformat(f"{day}T{hour}:{minute or '00'}:{second or '00'}{zone}")
+        seconds = (whole - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds()
+        millis = round(seconds) * 1000 + int((fraction or "0").ljust(3, "0")[:3])
+    return millis if 0 <= millis < 7_258_118_400_000 else None
+
+
+def expected_rows(
+    clicks: Iterable[Click], *, window_seconds: int, fixed_seconds: float | None = None
+) -> dict[Key, Row]:
+    """Result rows of clicks; `fixed_seconds` is the policy fixed:SECONDS, None the policy reported."""
+    groups: dict[Key, list[Click]] = defaultdict(list)
+    length = window_seconds * 1000
+    for click in clicks:
+        groups[click.millis // length * length, click.url, click.country].append(click)
+    rows = {}
+    for key, found in groups.items():
+        times = [click.time_spent if fixed_seconds is None else fixed_seconds for click in found]
+        known = [round(time * 1000) for time in times if time is not None]
+        users = len({click.user_id for click in found})
+        rows[key] = Row(key[0] + length, len(found), users, sum(known), len(known), len(found) + len(known))
+    return rows
+
+
+def as_oracle_rows(tables: Iterable[Any]) -> dict[Key, Row]:
+    """Tables of PAGE_METRICS_SCHEMA in the oracle's terms; a key twice is an error."""
+    rows: dict[Key, Row] = {}
+    for table in tables:
+        for row in table.to_pylist():
+            key = (_millis(row["window_start"]), row["url"], row["country"])
+            assert key not in rows, f"{key} twice"
+            mean = row["time_spent_seconds"] / row["timed_clicks"] if row["timed_clicks"] else None
+            assert row["avg_time_spent"] == mean
+            rows[key] = Row(
+                _millis(row["window_end"]),
+                row["clicks"],
+                row["unique_users"],
+                round(row["time_spent_seconds"] * 1000),
+                row["timed_clicks"],
+                row["version"],
+            )
+    return rows
+
+
+def _millis(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,242 @@
+"""ParseClicks' pure half: one outcome a record, whatever it holds and whoever stands beside it."""
+
+import copy
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import read_click
+
+from clickstream.transforms import METRIC_COLUMNS, ParseOptions, RawBatch
+from clickstream.transforms.parse import parse_clicks
+from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, Span
+
+NOW = 1_795_000_000_000
+OPTIONS = ParseOptions()
+NESTED = {
+    "row_key": "k1",
+    "click_data": {
+        "user_id": "u1",
+        "timestamp": "2026-11-01T10:00:00.250Z",
+        "url": "https://a.example/x",
+        "time_spent": 1.5,
+    },
+    "geo_data": {"country": "India", "city": "Mumbai"},
+    "user_agent_data": {"browser": "Firefox", "os": "Linux", "device": "desktop"},
+}
+FLAT = {"row_key": "k1"} | NESTED["click_data"] | NESTED["geo_data"] | NESTED["user_agent_data"]
+
+
+def parse(*values: bytes, options: ParseOptions = OPTIONS, **batch):
+    return parse_clicks(RawBatch(list(values), "log", range(len(values)), **batch), options, now_ms=NOW)
+
+
+def outcome(value: bytes, options: ParseOptions = OPTIONS) -> tuple:
+    """The click as a dict, or the reason why not."""
+    parsed = parse(value, options=options)
+    assert parsed.clicks.num_rows + parsed.too_late.num_rows + parsed.rejected.num_rows == 1
+    if parsed.rejected.num_rows:
+        assert parsed.rejected["raw"][0].as_py() == value
+        return ("rejected", parsed.rejected["reason"][0].as_py())
+    return ("click", parsed.clicks.to_pylist()[0])
+
+
+def dumps(record, **changes) -> bytes:
+    record = copy.deepcopy(record)
+    for path, value in changes.items():
+        place = record
+        *parents, name = path.split("__")
+        for parent in parents:
+            place = place[parent]
+        place[name] = value
+    return json.dumps(record).encode()
+
+
+def test_nested_and_flat_records_give_the_same_click() -> None:
+    parsed = parse(dumps(NESTED), dumps(FLAT))
+    assert parsed.clicks.schema == CLICK_SCHEMA
+    first, second = parsed.clicks.to_pylist()
+    assert first == second
+    assert first["timestamp"].isoformat() == "2026-11-01T10:00:00.250000+00:00"
+    assert (first["row_key"], first["user_id"], first["city"], first["time_spent"]) == ("k1", "u1", "Mumbai", 1.5)
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+BROKEN = {
+    b"": "empty_record",
+    b" \r": "empty_record",
+    b"{": "invalid_json",
+    dumps(NESTED)[:-9]: "invalid_json",
+    dumps(NESTED) + dumps(NESTED): "invalid_json",
+    b"\xef\xbb\xbf" + dumps(NESTED): "invalid_json",
+    DEEP: "wrong_type",
+    b'{"x":' + DEEP + b"," + dumps(FLAT)[1:]: "too_deep",
+    b"[1]": "wrong_type",
+    b"17": "wrong_type",
+    b"null": "wrong_type",
+    dumps(FLAT, user_id=17): "wrong_type",
+    dumps(FLAT, country=True): "wrong_type",
+    dumps(FLAT, city=["Mumbai"]): "wrong_type",
+    dumps(FLAT, timestamp=None): "wrong_type",
+    dumps(FLAT, time_spent="12"): "wrong_type",
+    dumps(FLAT, time_spent=-1): "out_of_range",
+    dumps(FLAT, time_spent=1e12): "out_of_range",
+    dumps(FLAT).replace(b"1.5", b"1e999"): "out_of_range",
+    dumps(FLAT).replace(b"1.5", b"NaN"): "invalid_json",
+    dumps(FLAT).replace(b"1.5", b"Infinity"): "invalid_json",
+    dumps(FLAT, timestamp=7).replace(b": 7,", b": " + b"9" * 5000 + b","): "out_of_range",
+    dumps(FLAT, timestamp="yesterday"): "invalid_timestamp",
+    dumps(FLAT, timestamp="2026-02-30T00:00:00Z"): "invalid_timestamp",
+    dumps(FLAT, timestamp=-1): "invalid_timestamp",
+    dumps(FLAT, timestamp=NOW + 700_000): "event_in_future",
+    dumps(FLAT, session_end="later"): "invalid_session_end",
+    dumps(FLAT, session_end="2026-11-01T09:59:59Z"): "invalid_session_end",
+    dumps(FLAT, user_id=" "): "empty_user_id",
+    dumps(FLAT, country=""): "empty_country",
+    dumps(FLAT, country="x" * 129): "field_too_long",
+    dumps(FLAT, browser="x" * 513): "field_too_long",
+    dumps(FLAT, url="javascript:alert(1)"): "invalid_url",
+    dumps(FLAT, url="https://a.example/" + "x" * 8192): "url_too_long",
+    dumps(FLAT, url="https://a.example/\x00"): "invalid_url",
+    dumps(FLAT).replace(b"Mumbai", b"M\xffmbai"): "invalid_utf8",
+    b'{"skipped":"\xff",' + dumps(FLAT)[1:]: "invalid_utf8",
+    dumps(FLAT).replace(b"Mumbai", b"\\ud800"): "invalid_json",
+    dumps(FLAT, city="x" * (1 << 20)): "record_too_large",
+    b"x" * 10_000_000: "record_too_large",
+    dumps({k: v for k, v in FLAT.items() if k != "url"}): "missing_field",
+    dumps({k: v for k, v in NESTED.items() if k != "geo_data"}): "missing_field",
+}
+
+
+@pytest.mark.parametrize("value", BROKEN, ids=lambda value: str(value[:40]))
+def test_each_kind_of_broken_record_has_its_reason(value) -> None:
+    assert outcome(value) == ("rejected", BROKEN[value])
+
+
+def test_broken_records_keep_bytes_source_position_and_stamp() -> None:
+    parsed = parse(dumps(NESTED), b"\x00\xff", b"", record_timestamps=[1, 2, -1])
+    assert parsed.rejected.schema == REJECTED_SCHEMA
+    rows = parsed.rejected.to_pylist()
+    assert [(r["source"], r["position"], r["raw"]) for r in rows] == [("log", 1, b"\x00\xff"), ("log", 2, b"")]
+    assert [r["record_timestamp"] and r["record_timestamp"].timestamp() for r in rows] == [0.002, None]
+
+
+def test_details_name_fields_and_never_values() -> None:
+    parsed = parse(
+        dumps(FLAT, user_id=["s3cret"]), dumps(FLAT, url="s3cret"), dumps(FLAT, timestamp="s3cret"), b'{"s3cret'
+    )
+    assert "s3cret" not in str(parsed.rejected["detail"].to_pylist())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*FLAT, *NESTED, "x"]), inner, max_size=6)
+    ),
+    max_leaves=12,
+)
+
+
+def records() -> st.SearchStrategy[bytes]:
+    """Anything: bytes, JSON trees, good records, and good records with a field or a byte exchanged."""
+    times = st.sampled_from(
+        [
+            "2026-11-01T10:00:00Z",
+            "2026-11-01 10:00:00.1234567",
+            "2026-11-01T10:00:00+05:30",
+            "2026-11-01T10",
+            "2026-11-01",
+            1793527200,
+        ]
+    )
+    field = st.sampled_from(list(FLAT))
+    changed = st.builds(lambda name, value: json.dumps(FLAT | {name: value}).encode(), field, JSON)
+    timed = st.builds(
+        lambda shape, t: dumps(shape, **{("click_data__" if shape is NESTED else "") + "timestamp": t}),
+        st.sampled_from([NESTED, FLAT]),
+        times,
+    )
+    spoilt = st.builds(
+        lambda at, byte: dumps(NESTED)[:at] + bytes([byte]) + dumps(NESTED)[at + 1 :],
+        st.integers(0, 250),
+        st.integers(0, 255),
+    )
+    both = st.just(json.dumps(NESTED | FLAT).encode()) | st.just(json.dumps(FLAT | {"click_data": None}).encode())
+    return st.binary(max_size=60) | JSON.map(lambda tree: json.dumps(tree).encode()) | changed | timed | spoilt | both
+
+
+@given(st.lists(records(), max_size=12), st.integers(1, 5))
+@settings(max_examples=400, deadline=None)
+def test_outcomes_do_not_depend_on_neighbours(values, size) -> None:
+    alone = [outcome(value) for value in values]
+    together = []
+    for start in range(0, len(values), size):
+        batch = values[start : start + size]
+        parsed = parse(*batch)
+        rejected = {row["position"]: ("rejected", row["reason"]) for row in parsed.rejected.to_pylist()}
+        clicks = iter(parsed.clicks.to_pylist())
+        assert parsed.rejected.num_rows == len(rejected)
+        together += [rejected.get(i) or ("click", next(clicks)) for i in range(len(batch))]
+        assert next(clicks, None) is None
+    assert together == alone
+
+
+@given(records())
+@settings(max_examples=600, deadline=None)
+def test_accepts_what_the_oracle_accepts(value) -> None:
+    expected, found = read_click(value, now_ms=NOW), outcome(value)
+    if expected is None:
+        assert found[0] == "rejected"
+        return
+    assert found[0] == "click", found
+    click = found[1]
+    assert (click["user_id"], click["url"], click["country"]) == (expected.user_id, expected.url, expected.country)
+    assert round(click["timestamp"].timestamp() * 1000) == expected.millis
+
+
+def test_row_keys_are_derived_the_same_way_each_time() -> None:
+    without = {k: v for k, v in FLAT.items() if k != "row_key"}
+    keys = [outcome(dumps(r))[1]["row_key"] for r in (without, without | {"row_key": ""}, without | {"city": "Pune"})]
+    assert len(set(keys)) == 1
+    assert len(keys[0]) == 32
+    assert outcome(dumps(without, user_id="u2"))[1]["row_key"] != keys[0]
+
+
+def test_fewer_columns_give_the_same_outcomes() -> None:
+    few = parse(*BROKEN, dumps(NESTED), options=ParseOptions(columns=METRIC_COLUMNS))
+    assert few.clicks.column_names == list(METRIC_COLUMNS)
+    assert (
+        few.rejected["reason"].to_pylist()
+        == parse(*BROKEN, dumps(NESTED)).rejected["reason"].to_pylist()
+        == list(BROKEN.values())
+    )
+
+
+def test_old_events_are_rejected_when_asked() -> None:
+    options = ParseOptions(max_event_age_seconds=3600)
+    assert outcome(dumps(FLAT, timestamp=NOW - 3_600_000), options)[0] == "click"
+    assert outcome(dumps(FLAT, timestamp=NOW - 3_600_001), options) == ("rejected", "event_too_old")
+
+
+def test_too_late_is_told_by_the_batchs_watermark_to_the_millisecond() -> None:
+    options = ParseOptions(window_seconds=60, allowed_lateness_seconds=30)
+    end = NOW // 60_000 * 60_000
+    value = dumps(FLAT, timestamp=end - 1)
+    late = parse(value, b"x", options=options, watermark=end + 30_000, span=Span(5, 7, 9))
+    still = parse(value, b"x", options=options, watermark=end + 29_999, span=Span(5, 7, 9))
+    assert (late.clicks.num_rows, late.too_late.num_rows, late.rejected.num_rows) == (0, 1, 1)
+    assert (still.clicks.num_rows, still.too_late.num_rows, still.rejected.num_rows) == (1, 0, 1)
+    assert late.progress is not None
+    assert still.progress is not None
+    assert (still.progress.span, still.progress.needed_until) == (Span(5, 7, 9), end + 30_000)
+    assert late.progress.needed_until == end + 30_000
+    assert parse(value).progress is None
+
+
+@pytest.mark.parametrize(
+    "options", [{"columns": ("url",)}, {"columns": ("nope",)}, {"window_seconds": 0}, {"max_record_bytes": 0}]
+)
+def test_wrong_options_are_refused(options) -> None:
+    with pytest.raises(ValueError, match="ParseOptions"):
+        ParseOptions(**options)
