@@ -84,9 +84,7 @@ def _click(fields: dict[str, Any], now_ms: int | None, skew_ms: int) -> Click | 
         if not isinstance(fields.get(name), (str, type(None))) or len(fields.get(name) or "") > 512:
             return None
     spent = fields.get("time_spent")
-    if isinstance(spent, bool) or not isinstance(spent, (int, float, type(None))):
-        return None
-    if spent is not None and not 0 <= spent <= 366 * 86_400:
+    if not _is_duration(spent):
         return None
     millis, end = read_time(fields["timestamp"]), fields.get("session_end")
     if millis is None or (now_ms is not None and millis > now_ms + skew_ms):
@@ -99,6 +97,11 @@ def _click(fields: dict[str, Any], now_ms: int | None, skew_ms: int) -> Click | 
     if spent is None and end is not None:
         spent = (end - millis) / 1000
     return Click(user, millis, normalise_url(fields["url"]), country, spent)
+
+
+def _is_duration(spent: Any) -> bool:
+    number = isinstance(spent, (int, float)) and not isinstance(spent, bool)
+    return spent is None or (number and 0 <= spent <= 366 * 86_400)
 
 
 _TIME = re.compile(

@@ -1,0 +1,121 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clickstream.transforms.urls import TRACKING_PARAMETERS, UrlError, normalise_url
+
+SAME_PAGE = {
+    "HTTPS://WWW.Example.COM/Shop": "https://www.example.com/Shop",
+    "https://example.com": "https://example.com/",
+    "https://example.com.": "https://example.com/",
+    "https://example.com:443/a": "https://example.com/a",
+    "http://example.com:80/a": "http://example.com/a",
+    "http://example.com:8080/a": "http://example.com:8080/a",
+    "https://me:secret@example.com/": "https://example.com/",
+    "https://example.com/a#part": "https://example.com/a",
+    "https://example.com/a/./b/../c": "https://example.com/a/c",
+    "https://example.com/../../a/..": "https://example.com/",
+    "https://example.com/a/%2E%2e/b": "https://example.com/b",
+    "https://example.com/.hidden": "https://example.com/.hidden",
+    "https://example.com/a//b/": "https://example.com/a//b/",
+    "https://example.com/?utm_source=x&b=2&gclid=7&a=1": "https://example.com/?b=2&a=1",
+    "https://example.com/?UTM_Source=x": "https://example.com/",
+    "https://example.com/?q=utm_source": "https://example.com/?q=utm_source",
+    "https://example.com/?": "https://example.com/",
+    "https://bücher.example/": "https://xn--bcher-kva.example/",
+    "http://[2001:DB8::1]:80/": "http://[2001:db8::1]/",
+    "https://example.com/straße?ü=1": "https://example.com/straße?ü=1",
+}
+NO_URLS = [
+    *(
+        "",
+        "example.com",
+        "/path",
+        "ftp://example.com/",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "https://",
+        "https:///x",
+    ),
+    *(
+        "https://exa mple.com/",
+        "https://example.com/a b",
+        "https://example.com/\t",
+        "https://example.com/\\x",
+        " https://example.com/",
+    ),
+    *(
+        "https://example.com:99999/",
+        "https://example.com:x/",
+        "https://[::1/",
+        "https://<script>/",
+        "https://a,b/",
+        "https://%41/",
+    ),
+    *("https://.../", "https://-/", "https://example.com/\x7f", "https://example.com/\u2028"),
+]
+
+
+@pytest.mark.parametrize("url", SAME_PAGE)
+def test_one_page_has_one_form(url) -> None:
+    assert normalise_url(url) == SAME_PAGE[url]
+    assert normalise_url(url, rewrite=False) == url
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_what_is_no_http_url_is_refused(url, rewrite) -> None:
+    with pytest.raises(UrlError) as caught:
+        normalise_url(url, rewrite=rewrite)
+    assert caught.value.reason == "invalid_url"
+
+
+def test_the_limit_is_8_kib_of_utf8() -> None:
+    base = "https://example.com/"
+    assert normalise_url(base + "x" * (8192 - len(base)))
+    for long in (base + "x" * (8193 - len(base)), base + "é" * 4096):
+        with pytest.raises(UrlError) as caught:
+            normalise_url(long)
+        assert caught.value.reason == "url_too_long"
+
+
+def test_every_documented_tracking_parameter_is_off() -> None:
+    query = "&".join(f"{name}=1" for name in (*TRACKING_PARAMETERS, "utm_x", "mtm_x", "pk_x", "hsa_x"))
+    assert normalise_url(f"https://example.com/?{query}") == "https://example.com/"
+
+
+PIECES = st.sampled_from(
+    [
+        "https://",
+        "http://",
+        "a.example",
+        "/",
+        ".",
+        "..",
+        "%2e",
+        "?",
+        "&",
+        "=",
+        "#",
+        ":",
+        "@",
+        "utm_a",
+        "ü",
+        "[::1]",
+        "80",
+        "x",
+    ]
+)
+
+
+@given(
+    st.lists(PIECES, max_size=12).map("".join)
+    | st.text(max_size=30)
+    | PIECES.map(lambda tail: f"https://a.example/{tail}")
+)
+def test_is_idempotent_and_raises_nothing_else(url) -> None:
+    try:
+        normal = normalise_url(url)
+    except UrlError:
+        return
+    assert normalise_url(normal) == normal
