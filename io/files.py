@@ -41,7 +41,7 @@ def match_logs(pattern: str) -> list[LogFile]:
         UserError: There is none, or they are empty, or it's a directory.
     """
     try:
-        found = FileSystems.match([pattern])[0].metadata_list
+        found = FileSystems.match([_absolute(pattern)])[0].metadata_list
     except BeamIOError as error:
         message = f"--input={pattern} can't be looked up ({error.args[0]}): check the path."
         raise UserError(message) from None
@@ -56,6 +56,11 @@ def match_logs(pattern: str) -> list[LogFile]:
         message = f"--input={pattern} is empty: there is nothing to read."
         raise UserError(message)
     return filled
+
+
+def _absolute(pattern: str) -> str:
+    """A local path from the root: Beam finds nothing by a relative glob, and dead letters name their source for good."""
+    return pattern if FileSystems.get_scheme(pattern) else str(Path(pattern).absolute())
 
 
 def compression_of(path: str) -> str | None:

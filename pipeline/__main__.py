@@ -48,7 +48,9 @@ def _run_job(argv: Sequence[str]) -> int:
     if _WORKS_FOR_SUPERVISOR in os.environ or "--until" in given:
         return int(import_module("clickstream.pipeline.live").main(argv))
     os.environ[_WORKS_FOR_SUPERVISOR] = "1"
-    return supervise([sys.executable, "-m", "clickstream.pipeline", *argv], max_restarts=_max_restarts(argv))
+    command = [sys.executable, "-m", "clickstream.pipeline", *argv]
+    # Wherever the first attempt was told to start: what it hadn't finished comes next.
+    return supervise(command, on_restart=["--start=committed"], max_restarts=_max_restarts(argv))
 
 
 def _max_restarts(argv: Sequence[str]) -> int:

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka_config import load_kafka_config
-from clickstream.io.sample import SampleOptions, feed_topic, write_log
+from clickstream.io.sample import SampleOptions, write_log
+from clickstream.io.sample_feed import feed_topic
 
 _NO_END = 10**12
 _TOPIC = "clickstream"

@@ -30,11 +30,18 @@ def note_progress(written: int) -> None:
         Path(path).write_text(str(written), encoding="utf-8")
 
 
-def supervise(command: Sequence[str], *, max_restarts: int, say: Callable[[str], None] | None = None) -> int:
+def supervise(
+    command: Sequence[str],
+    *,
+    on_restart: Sequence[str] = (),
+    max_restarts: int,
+    say: Callable[[str], None] | None = None,
+) -> int:
     """Runs a command until it ends well, is stopped by a signal, is a user's mistake, or fails too often without progress.
 
     Args:
         command: What to run, in a process group of its own: nothing of it is left when this returns.
+        on_restart: Further arguments of every attempt but the first.
         max_restarts: So many restarts in a row without a row written, then it gives up.
         say: Takes one line on each restart; standard error by default.
 
@@ -45,12 +52,13 @@ def supervise(command: Sequence[str], *, max_restarts: int, say: Callable[[str],
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _setter(stop))
-    failures = 0
+    failures, first = 0, command
     with tempfile.TemporaryDirectory(prefix="clickstream-") as folder:
         progress = Path(folder, "progress")
         while True:
             progress.write_text("0", encoding="utf-8")
             status = _attempt(command, progress, stop)
+            command = [*first, *on_restart]
             if stop.is_set() or status in (0, USER_ERROR):
                 return 0 if stop.is_set() else status
             failures = 0 if progress.read_text(encoding="utf-8") not in ("", "0") else failures + 1

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from clickstream.transforms.urls import UrlError, normalise_url
@@ -37,14 +38,41 @@ class Row(NamedTuple):
     version: int
 
 
+class Expected(NamedTuple):
+    """What a run must come to: the result rows, and each record's outcome: `click`, `too late` or `rejected`."""
+
+    rows: dict[Key, Row]
+    outcomes: list[str]
+
+
+def recompute(
+    records: Iterable[bytes],
+    *,
+    window_seconds: int,
+    fixed_seconds: float | None = None,
+    now_ms: int | None = None,
+    watermark: int | None = None,
+    allowed_lateness_seconds: int = 0,
+) -> Expected:
+    """Reads and adds up raw records; with a watermark (ms), those are too late whose window was closed for good by then."""
+    outcomes, kept, length = [], [], window_seconds * 1000
+    for click in (read_click(record, now_ms=now_ms) for record in records):
+        closes = click and (click.millis // length + 1) * length + allowed_lateness_seconds * 1000
+        late = closes is not None and watermark is not None and closes <= watermark
+        outcomes.append("rejected" if click is None else "too late" if late else "click")
+        if click and not late:
+            kept.append(click)
+    return Expected(expected_rows(kept, window_seconds=window_seconds, fixed_seconds=fixed_seconds), outcomes)
+
+
 def read_click(record: bytes, *, now_ms: int | None = None, skew_ms: int = 600_000) -> Click | None:
     """The click that a record holds, or None if it must be rejected."""
     try:
-        parsed = json.loads(record.decode(), parse_constant=_refuse, parse_float=_finite)
-        if not isinstance(parsed, dict) or any(
-            "\ud800" <= c <= "\udfff" for c in json.dumps(parsed, ensure_ascii=False)
-        ):
+        parsed = json.loads(record.decode(), parse_constant=_refuse, parse_int=_integer)
+        if len(record) > 1 << 20 or not isinstance(parsed, dict):
             return None
+        if b"\\u" in record:
+            json.dumps(parsed, ensure_ascii=False).encode()  # half a character can't be encoded: a ValueError
         return _click(_flat(parsed), now_ms, skew_ms)
     except (ValueError, TypeError, KeyError, RecursionError, UrlError):
         return None
@@ -54,10 +82,9 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _finite(text: str) -> float:
-    if math.isinf(float(text)):
-        raise ValueError(text)
-    return float(text)
+def _integer(digits: str) -> float:
+    """Python refuses to read very long integers, JSON doesn't."""
+    return int(digits) if len(digits) < 100 else math.inf
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +143,8 @@ def read_time(value: Any) -> int | None:
     if not isinstance(value, str):
         if not -(2**63) <= value < 2**64:
             return None
-        millis = math.floor(value * 1000 if value < 100_000_000_000 else value) if value >= 0 else -1
+        exact = Decimal(repr(value))  # as it was written: a float's own value may lie just below
+        millis = math.floor(exact * 1000 if value < 100_000_000_000 else exact) if value >= 0 else -1
     else:
         found = _TIME.fullmatch(value)
         if not found:

@@ -90,12 +90,11 @@ class PageSums:
     Any tree of `add` and `merge` over the same clicks leads to the same `page_metrics`.
     """
 
-    def __init__(self, packed: Iterable[bytes] = (), unmerged_rows: int = 0) -> None:
+    def __init__(self, packed: Iterable[bytes] = (), unmerged_rows: int = 0, merged_rows: int = 0) -> None:
         self._packed = list(packed)
         self._open: list[pa.Table] = []
         self._open_rows = 0
-        self._merged_rows = 0
-        self.unmerged_rows = unmerged_rows
+        self.unmerged_rows, self.merged_rows = unmerged_rows, merged_rows
 
     def add(self, partials: pa.Table) -> None:
         """Takes in a table of PARTIAL_SCHEMA."""
@@ -108,19 +107,20 @@ class PageSums:
     def merge(self, other: "PageSums") -> None:
         """Takes in all that the other has."""
         self._packed += other.packed()
+        self.merged_rows += other.merged_rows
         self._count(other.unmerged_rows)
 
     def _count(self, rows: int) -> None:
         """Merges rows once they have doubled: long windows stay small, and each row is merged only a few times."""
         self.unmerged_rows += rows
-        if self.unmerged_rows >= max(_ROWS_UNMERGED, self._merged_rows):
+        if self.unmerged_rows >= max(_ROWS_UNMERGED, self.merged_rows):
             self.compact()
 
     def compact(self) -> None:
         """Merges rows of the same URL, country and user, and packs the result as one stream."""
         merged = merge_partials(self.table())
         self._packed, self._open, self._open_rows = [pack(merged)], [], 0
-        self._merged_rows, self.unmerged_rows = merged.num_rows, 0
+        self.unmerged_rows, self.merged_rows = 0, merged.num_rows
 
     def packed(self) -> list[bytes]:
         """Everything, as Arrow streams."""

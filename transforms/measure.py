@@ -43,7 +43,7 @@ class TimeSpentPolicy:
             raise ValueError(message) from None
 
     def __str__(self) -> str:
-        return self.name if self.seconds is None else f"{self.name}:{self.seconds:g}"
+        return self.name if self.seconds is None else f"{self.name}:{self.seconds:.15g}"
 
 
 def measure_time_spent(clicks: pa.Table, policy: TimeSpentPolicy) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from apache_beam.coders import BytesCoder, Coder, IterableCoder, TupleCoder, VarIntCoder
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.trigger import AccumulationMode, TriggerFn
-from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
+from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows, TimestampedValue
 from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.transforms.aggregate import PageSums, cut_by_window, page_metrics
@@ -24,7 +24,8 @@ from clickstream.transforms.schema import BatchProgress, RawBatch
 class BatchClicks(beam.PTransform):
     """Single events to the batches that `ParseClicks` takes.
 
-    In: `bytes` or `str` of JSON, or dicts of JSON values; bounded or not. Out: `RawBatch`, at most `batch_size` records, of one bundle each.
+    In: `bytes` or `str` of JSON, or dicts of JSON values; bounded or not, in any windows. Out: `RawBatch`, at most `batch_size` records, of one
+    bundle each, in the global window: a click's window follows from its own time.
 
     Attributes:
         batch_size: Records in a full batch.
@@ -34,8 +35,14 @@ class BatchClicks(beam.PTransform):
     batch_size: int = 10_000
     source: str = "events"
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            message = f"BatchClicks: batch_size is {self.batch_size}; it must be at least 1, such as the default 10000."
+            raise ValueError(message)
+
     def expand(self, events: beam.PCollection) -> beam.PCollection:
-        return events | "Batches" >> beam.ParDo(_BatchEvents(self.batch_size, self.source)).with_output_types(RawBatch)
+        batch = beam.ParDo(_BatchEvents(self.batch_size, self.source)).with_output_types(RawBatch)
+        return events | "NoWindows" >> beam.WindowInto(GlobalWindows()) | "Batches" >> batch
 
 
 class _BatchEvents(beam.DoFn):
@@ -62,7 +69,8 @@ class _BatchEvents(beam.DoFn):
 def _to_bytes(event: Any) -> bytes:
     if isinstance(event, bytes):
         return event
-    return (event if isinstance(event, str) else json.dumps(event)).encode()
+    text = event if isinstance(event, str) else json.dumps(event)
+    return text.encode(errors="surrogatepass")  # half a character makes bytes that parsing rejects as invalid_utf8
 
 
 @dataclass(eq=False)
@@ -206,14 +214,14 @@ class CombinePageSums(beam.CombineFn):
 class PageSumsCoder(Coder):
     """Encodes a `PageSums` as its Arrow streams; decoding opens none of them."""
 
-    _coder = TupleCoder([VarIntCoder(), IterableCoder(BytesCoder())])
+    _coder = TupleCoder([VarIntCoder(), VarIntCoder(), IterableCoder(BytesCoder())])
 
     def encode(self, value: PageSums) -> bytes:
-        return bytes(self._coder.encode((value.unmerged_rows, value.packed())))
+        return bytes(self._coder.encode((value.unmerged_rows, value.merged_rows, value.packed())))
 
     def decode(self, encoded: bytes) -> PageSums:
-        unmerged_rows, packed = self._coder.decode(encoded)
-        return PageSums(packed, unmerged_rows)
+        unmerged_rows, merged_rows, packed = self._coder.decode(encoded)
+        return PageSums(packed, unmerged_rows, merged_rows)
 
     def is_deterministic(self) -> bool:
         return False

@@ -36,7 +36,7 @@ TRACKING_PARAMETERS = frozenset(
 
 _INVALID, _TOO_LONG = "invalid_url", "url_too_long"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\\\ud800-\udfff]")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _LONGEST_CACHED = 512
 
@@ -52,7 +52,7 @@ class UrlError(ValueError):
 def normalise_url(url: str, *, rewrite: bool = True) -> str:
     """Returns the URL under which a page is counted.
 
-    Host in lower case (IDNA), user name, default port and fragment off, dot segments resolved, tracking parameters off, path at least `/`.
+    Host in lower case (IDNA), user name, IPv6 zone, default port and fragment off, dot segments resolved, tracking parameters off, path at least `/`.
     The order of parameters, the case of the path and a trailing slash stay: servers may tell pages apart by them. Idempotent.
 
     Args:
@@ -68,14 +68,14 @@ def normalise_url(url: str, *, rewrite: bool = True) -> str:
 def _normalise(url: str, rewrite: bool) -> str:
     _check_length(url)
     if _FORBIDDEN.search(url):
-        raise UrlError(_INVALID, "holds a blank, a control character or a backslash")
+        raise UrlError(_INVALID, "holds a blank, a control character, a backslash or half a character")
     try:
         parts, port = _split(url)
     except ValueError:
         raise UrlError(_INVALID, "can't be taken apart") from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise UrlError(_INVALID, "is no http or https URL with a host")
-    host = _host(parts.hostname)
+    host = _host(parts.hostname, bracketed="[" in parts.netloc)
     if not rewrite:
         return url
     netloc = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
@@ -89,7 +89,7 @@ _normalise_cached = lru_cache(maxsize=1 << 16)(_normalise)
 
 
 def _check_length(url: str) -> None:
-    if len(url) * 4 > MAX_URL_BYTES and len(url.encode()) > MAX_URL_BYTES:
+    if len(url) * 4 > MAX_URL_BYTES and len(url.encode(errors="surrogatepass")) > MAX_URL_BYTES:
         raise UrlError(_TOO_LONG, f"longer than {MAX_URL_BYTES} bytes")
 
 
@@ -98,10 +98,11 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     return parts, parts.port
 
 
-def _host(host: str) -> str:
+def _host(host: str, *, bracketed: bool) -> str:
     try:
-        if ":" in host:
-            return f"[{IPv6Address(host)}]"
+        if bracketed:
+            # A zone, such as %eth0, has a meaning on one machine only.
+            return f"[{IPv6Address(host.partition('%')[0])}]"
         name = host.rstrip(".") if host.isascii() else host.rstrip(".").encode("idna").decode().lower()
     except ValueError:
         name = ""

@@ -17,7 +17,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from clickstream.io.errors import UserError
-from clickstream.io.sample import SampleOptions, feed_topic, sample_records
+from clickstream.io.sample import SampleOptions, sample_records
+from clickstream.io.sample_feed import feed_topic
 from clickstream.pipeline.generate import main
 
 OPTIONS = SampleOptions(events=20_000, broken_share=0.02)

@@ -1,0 +1,195 @@
+"""The embedded job as a user runs it: a process over log files, and everything that it leaves behind."""
+
+import gzip
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from oracle import Row, expected_rows, read_click, read_time
+
+from clickstream.io.elasticsearch_actions import document_id
+from clickstream.io.sample import SampleOptions, sample_records
+
+
+def run(*arguments: str, cwd: Path, command: str | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "clickstream.pipeline", *([command] if command else []), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def records(**options) -> list[bytes]:
+    return [r for batch in sample_records(SampleOptions(events=20_000, broken_share=0.05, **options)) for r in batch]
+
+
+@pytest.fixture(scope="module")
+def mixed() -> list[bytes]:
+    """Nested and flat records, 5 % broken, in any order."""
+    found = records(seed=1) + records(seed=2, flat=True)
+    random.Random(5).shuffle(found)
+    return found
+
+
+COLUMNS = """
+    SELECT window_start, url, country, window_end, clicks, unique_users, time_spent_seconds, timed_clicks, version, avg_time_spent
+    FROM page_metrics"""
+
+
+def stored_rows(database: Path) -> dict:
+    with sqlite3.connect(database) as connection:
+        rows = {}
+        for start, url, country, end, clicks, users, seconds, timed, version, mean in connection.execute(COLUMNS):
+            assert mean == (seconds / timed if timed else None)
+            rows[read_time(start), url, country] = Row(
+                read_time(end), clicks, users, round(seconds * 1000), timed, version
+            )
+    return rows
+
+
+def document_rows(bulk_file: Path) -> dict:
+    lines = [json.loads(line) for line in bulk_file.read_bytes().splitlines()]
+    rows = {}
+    for action, document in zip(lines[::2], lines[1::2], strict=True):
+        index, start = action["index"], read_time(document["window_start"])
+        assert document["@timestamp"] == document["window_start"]
+        assert (index["version"], index["version_type"]) == (document["version"], "external_gte")
+        rows[start, document["url"], document["country"]] = Row(
+            read_time(document["window_end"]),
+            document["clicks"],
+            document["unique_users"],
+            round(document["time_spent_seconds"] * 1000),
+            document["timed_clicks"],
+            document["version"],
+        )
+    assert len({action["index"]["_id"] for action in lines[::2]}) == len(rows)
+    return rows
+
+
+def dump(database: Path) -> list[str]:
+    with sqlite3.connect(database) as connection:
+        return list(connection.iterdump())
+
+
+@pytest.mark.parametrize(
+    ("options", "fixed"),
+    [
+        (("--window_seconds=300",), None),
+        (("--window_seconds=3600", "--time_spent=fixed:300", "--shards=3"), 300.0),
+        (("--window_seconds=900", "--direct_num_workers=2", "--direct_running_mode=multi_processing"), None),
+    ],
+    ids=["reported", "fixed", "two processes"],
+)
+def test_results_equal_the_oracle_row_for_row(tmp_path, mixed, options, fixed) -> None:
+    (tmp_path / "a.ndjson").write_bytes(b"\n".join(mixed[:25_000]) + b"\n")
+    (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress(b"\n".join(mixed[25_000:])))
+    done = run("--input=*.ndjson*", "--output_dir=out", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    clicks = [click for click in map(read_click, mixed) if click and click.millis < 4_000_000_000_000]
+    window = int(options[0].partition("=")[2])
+    expected = expected_rows(clicks, window_seconds=window, fixed_seconds=fixed)
+    assert stored_rows(tmp_path / "out/clickstream.db") == expected
+    assert document_rows(tmp_path / "out/elasticsearch.ndjson") == expected
+    assert (
+        f"read {len(mixed):,} = accepted {len(clicks):,} + rejected {len(mixed) - len(clicks):,} + too late 0"
+        in done.stdout
+    )
+
+
+def test_each_broken_record_is_a_dead_letter_once_and_a_second_run_changes_nothing(tmp_path, mixed) -> None:
+    lines = mixed[:10_000]
+    log = tmp_path / "clicks.ndjson"
+    log.write_bytes(b"\n".join(lines) + b"\n")
+    assert run(f"--input={log}", cwd=tmp_path).returncode == 0
+    database = tmp_path / "out/clickstream.db"
+    first = dump(database)
+    with sqlite3.connect(database) as connection:
+        letters = connection.execute(
+            "SELECT position, raw, reason FROM dead_letters WHERE source = ? ORDER BY position", (str(log),)
+        ).fetchall()
+    positions = dict(zip(_starts(lines), lines, strict=True))
+    bad = {at: line for at, line in positions.items() if not ((c := read_click(line)) and c.millis < 4_000_000_000_000)}
+    assert {at: raw for at, raw, _ in letters} == bad
+    assert len(letters) == len(bad)
+    assert all(reason for _, _, reason in letters)
+    assert run(f"--input={log}", cwd=tmp_path).returncode == 0
+    assert dump(database) == first
+
+
+def _starts(lines: list[bytes]) -> list[int]:
+    starts, at = [], 0
+    for line in lines:
+        starts.append(at)
+        at += len(line) + 1
+    return starts
+
+
+def test_the_sample_run_leaves_a_report_and_says_where(tmp_path) -> None:
+    done = run(cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    for name in ("clickstream.db", "elasticsearch.ndjson", "report.html"):
+        assert str(Path("out", name)) in done.stdout
+        assert (tmp_path / "out" / name).stat().st_size > 10_000
+    assert "https://www.example.com/" in done.stdout
+    again = run("--window_seconds=60", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "holds results of --window_seconds=300, not 60: name another --output_dir" in again.stderr
+
+
+def test_dead_letters_are_replayed_and_counted(tmp_path) -> None:
+    """What was refused for its clock is accepted without that bound, and then no dead letter any more."""
+    good = records(seed=3)[:2_000]
+    (tmp_path / "clicks.ndjson").write_bytes(b"\n".join(good))
+    assert run("--input=clicks.ndjson", cwd=tmp_path).returncode == 0
+    database = tmp_path / "out/clickstream.db"
+    before, future = stored_rows(database), _reasons(database)["event_in_future"]
+    nothing = run(cwd=tmp_path, command="replay-dead-letters")
+    assert (nothing.returncode, stored_rows(database) == before) == (0, True), nothing.stderr
+    done = run("--max_clock_skew=off", cwd=tmp_path, command="replay-dead-letters")
+    assert done.returncode == 0, done.stderr
+    assert f"Dead letters now accepted and counted: {future}\n" in done.stdout
+    assert "event_in_future" not in _reasons(database)
+    assert stored_rows(database) == expected_rows([c for c in map(read_click, good) if c], window_seconds=300)
+
+
+def _reasons(database: Path) -> dict[str, int]:
+    with sqlite3.connect(database) as connection:
+        return dict(connection.execute("SELECT reason, COUNT(*) FROM dead_letters GROUP BY 1"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--input=none.ndjson",), "--input=none.ndjson matches no file: check the path."),
+        (("--input=empty.ndjson",), "--input=empty.ndjson is empty: there is nothing to read."),
+        (("--input=.",), "--input=. is a directory: name its files, such as ./*.ndjson."),
+        (("--inptu=x",), "Unknown option --inptu=x: see --help for those there are."),
+        (("--time_spent=often",), "argument --time_spent: Time spent 'often' is not known"),
+        (("--output_dir=/proc/none",), "--output_dir=/proc/none can't be written"),
+        (("--input=cut.ndjson.gz",), "can't be read to its end (Truncated compressed stream)"),
+        (("fly",), "Unknown command 'fly'"),
+    ],
+)
+def test_a_users_mistake_is_one_line_with_its_cure(tmp_path, arguments, says) -> None:
+    (tmp_path / "empty.ndjson").touch()
+    (tmp_path / "cut.ndjson.gz").write_bytes(gzip.compress(os.urandom(10_000))[:-9])
+    done = run(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert says in done.stderr
+
+
+def test_document_ids_are_those_of_the_contract() -> None:
+    from datetime import datetime, timezone
+
+    assert len(document_id(datetime(2026, 11, 1, tzinfo=timezone.utc), "https://a.example/", "India")) == 24

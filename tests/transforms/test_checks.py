@@ -1,0 +1,96 @@
+"""The checks of columns: the first that fails gives the reason, under the record's own number."""
+
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from clickstream.transforms import checks as check
+from clickstream.transforms.checks import Checks, check_required_text, check_session_ends, check_timestamps, check_urls
+
+START = 1_793_527_200_000
+
+
+def reasons(checks: Checks, count: int) -> list[str | None]:
+    found = {refusal.number: refusal.reason for refusal in checks.refusals(np.arange(count))}
+    return [found.get(i) for i in range(count)]
+
+
+def test_the_first_check_that_fails_gives_the_reason() -> None:
+    checks = Checks(4)
+    assert checks.passed is None
+    checks.refuse(np.array([False] * 4), "never", "")
+    assert checks.passed is None
+    checks.refuse(np.array([True, True, False, False]), "first", "a")
+    checks.refuse(np.array([False, True, True, False]), "second", "b")
+    checks.refuse(np.array([True, True, False, False]), "third", "c")
+    assert checks.passed.tolist() == [False, False, False, True]
+    assert [tuple(r) for r in checks.refusals(np.array([3, 5, 7, 9]))] == [
+        (3, "first", "a"),
+        (5, "first", "a"),
+        (7, "second", "b"),
+    ]
+
+
+def test_white_space_of_every_kind_is_dropped_around_a_text_and_kept_inside() -> None:
+    blank = "".join(filter(str.isspace, map(chr, range(sys.maxunicode + 1))))
+    assert len(blank) > 20
+    checks = Checks(3)
+    texts = check_required_text("country", [f"{blank}New{blank}Zealand{blank}", blank, "India"], checks)
+    assert texts.to_pylist() == [f"New{blank}Zealand", "", "India"]
+    assert reasons(checks, 3) == [None, "empty_country", None]
+
+
+def test_a_text_is_measured_in_characters_after_trimming() -> None:
+    checks = Checks(4)
+    check_required_text("user_id", ["😀" * 512, f"  {'é' * 512}\t", "x" * 513, "x" * 511 + " x"], checks)
+    assert reasons(checks, 4) == [None, None, "field_too_long", "field_too_long"]
+
+
+def test_the_bounds_of_event_time_are_inclusive() -> None:
+    checks = Checks(5)
+    raw = [START - 1, START, START + 10, START + 11, "soon"]
+    check_timestamps(raw, checks, earliest=START, latest=START + 10)
+    assert reasons(checks, 5) == ["event_too_old", None, None, "event_in_future", "invalid_timestamp"]
+
+
+def test_a_session_may_end_with_its_click_and_not_before() -> None:
+    checks = Checks(5)
+    raw = [None, START, START - 1, "2026-11-01T10:00:00.001Z", "never"]
+    ends = check_session_ends(raw, checks, np.full(5, START))
+    assert reasons(checks, 5) == [None, None, "invalid_session_end", None, "invalid_session_end"]
+    assert ends.cast(pa.int64()).to_pylist()[:2] == [None, START]
+    assert ends.cast(pa.int64())[3].as_py() == START + 1
+
+
+def test_no_session_ends_at_all_are_nulls() -> None:
+    assert check_session_ends([None, None], Checks(2), np.full(2, START)).null_count == 2
+
+
+def test_each_distinct_url_is_looked_at_once(monkeypatch) -> None:
+    seen = []
+    normalise = check.normalise_url
+    monkeypatch.setattr(check, "normalise_url", lambda url, **how: (seen.append(url), normalise(url, **how))[1])
+    checks = Checks(6)
+    long = "http://a/" + "x" * 9000
+    raw = ["HTTP://A", "http://a/", "ftp://a/", long, "ftp://a/", "HTTP://A"]
+    urls = check_urls(raw, checks, rewrite=True)
+    assert sorted(seen) == sorted(set(raw))
+    assert [url for url in urls.to_pylist() if url] == ["http://a/"] * 3
+    assert reasons(checks, 6) == [None, None, "invalid_url", "url_too_long", "invalid_url", None]
+
+
+@pytest.mark.parametrize("url", ["ftp://s3cret.example/", "http://s3cret.example:x/", "http://a/s3cret\\"])
+def test_a_refusals_detail_holds_nothing_of_the_url(url) -> None:
+    checks = Checks(1)
+    check_urls([url], checks, rewrite=True)
+    assert "s3cret" not in checks.refusals(np.arange(1))[0].detail
+
+
+def test_no_records_are_no_refusals() -> None:
+    checks = Checks(0)
+    check_timestamps([], checks, earliest=0, latest=1)
+    check_required_text("user_id", [], checks)
+    check_urls([], checks, rewrite=True)
+    assert checks.passed is None

@@ -1,0 +1,208 @@
+"""Decoding alone: what is JSON at all, what msgspec reads over, and that both shapes lead to the same record."""
+
+import json
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from oracle import read_click
+
+from clickstream.transforms.decode import FlatRecord, NestedRecord, decode_records
+
+FIELDS = b'"user_id":"u","timestamp":1793527200,"url":"http://a.example/","country":"Kenya"'
+NESTED = b'{"click_data":{"user_id":"u","timestamp":1,"url":"http://a/"},"geo_data":{"country":"Kenya"}}'
+
+
+def flat(more: str | bytes = b"") -> bytes:
+    more = more.encode() if isinstance(more, str) else more
+    return b"{" + FIELDS + (b"," + more if more else b"") + b"}"
+
+
+def reason(value: bytes) -> str | None:
+    """None for a record that can be decoded."""
+    decoded = decode_records([value])
+    assert len(decoded.records) + len(decoded.refused) == 1
+    return decoded.refused[0].reason if decoded.refused else None
+
+
+SKIPPED = {
+    rb'"\ud800"': "invalid_json",
+    rb'"\udc00\ud800"': "invalid_json",
+    rb'{"\ud800":1}': "invalid_json",
+    rb'"\q"': "invalid_json",
+    rb'"\u12"': "invalid_json",
+    b'"\x00"': "invalid_json",
+    b'"\x1f"': "invalid_json",
+    b'"\n"': "invalid_json",
+    b'"\xff"': "invalid_utf8",
+    b'"\xc0\xaf"': "invalid_utf8",
+    b'"\xed\xa0\x80"': "invalid_utf8",
+    b"NaN": "invalid_json",
+    b"-Infinity": "invalid_json",
+    b"01": "invalid_json",
+    b"1.": "invalid_json",
+    b".5": "invalid_json",
+    b"+1": "invalid_json",
+    b"[1,]": "invalid_json",
+    b'{"a":1,}': "invalid_json",
+    b"{1:2}": "invalid_json",
+    b"'a'": "invalid_json",
+    b"/* */1": "invalid_json",
+    b"tru": "invalid_json",
+    b"1e999": None,
+    b"-1e-999": None,
+    b"7" * 5000: None,
+    rb'"\u0000"': None,
+    rb'"\ud83d\ude00"': None,
+    b'"\x7f\xc2\x85"': None,
+    b'{"a":1,"a":2}': None,
+}
+
+
+@pytest.mark.parametrize("text", SKIPPED, ids=lambda text: str(text[:12]))
+def test_fields_that_are_skipped_must_be_json_too(text) -> None:
+    """The oracle, on Python's own parser, agrees."""
+    value = flat(b'"skipped":' + text)
+    assert reason(value) == SKIPPED[text]
+    assert (read_click(value) is None) == (SKIPPED[text] is not None)
+
+
+DUPLICATES = {
+    flat('"country":"India"'): None,
+    flat('"country":5'): "wrong_type",
+    flat('"skipped":1,"skipped":"x"'): None,
+    flat('"click_data":null,"click_data":null'): None,
+    flat('"click_data":{},"click_data":null'): "wrong_type",
+    flat('"click_data":null,"click_data":{}'): "wrong_type",
+    NESTED[:-1] + b"," + FIELDS + b"}": None,
+    NESTED[:-1] + b',"user_id":5}': None,
+    NESTED[:-1] + b',"click_data":null}': "wrong_type",
+}
+
+
+@pytest.mark.parametrize("value", DUPLICATES, ids=str)
+@pytest.mark.parametrize("neighbour", [None, flat(), NESTED, b"["], ids=["alone", "flat", "nested", "broken"])
+def test_a_field_given_twice_has_one_outcome_in_any_company(value, neighbour) -> None:
+    values = [value] if neighbour is None else [neighbour, value]
+    found = {refusal.number: refusal.reason for refusal in decode_records(values).refused}
+    assert found.get(len(values) - 1) == DUPLICATES[value]
+
+
+def test_the_last_of_a_field_given_twice_counts() -> None:
+    assert decode_records([flat('"country":"India"')]).records[0].country == "India"
+    assert read_click(flat('"country":"India"')).country == "India"
+
+
+def test_a_character_is_not_made_of_two_records_bytes() -> None:
+    left, right = flat('"x":"é"').split(b"\xa9")
+    decoded = decode_records([left, b"\xa9" + right, flat()])
+    assert [(r.number, r.reason) for r in decoded.refused] == [(0, "invalid_utf8"), (1, "invalid_utf8")]
+    assert decoded.kept.tolist() == [2]
+
+
+def test_the_limit_of_bytes_is_inclusive_and_checked_before_anything_else() -> None:
+    value = flat()
+    for limit, expected in ((len(value), []), (len(value) - 1, ["record_too_large"])):
+        assert [r.reason for r in decode_records([value], max_record_bytes=limit).refused] == expected
+    assert decode_records([b"\xff" * 10], max_record_bytes=9).refused[0].reason == "record_too_large"
+
+
+@pytest.mark.parametrize("character", ["x", "é", "€", "😀"])
+@pytest.mark.parametrize("name", ["city", "browser", "os", "device", "row_key"])
+def test_texts_are_limited_in_characters_not_bytes(name, character) -> None:
+    assert reason(flat(json.dumps({name: character * 512}, ensure_ascii=False)[1:-1])) is None
+    assert reason(flat(json.dumps({name: character * 512})[1:-1])) is None
+    assert reason(flat(json.dumps({name: character * 513}, ensure_ascii=False)[1:-1])) == "field_too_long"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("0", None), ("-0.0", None), ("12", None), ("31622400", None), ("null", None)),
+        *(("31622400.001", "out_of_range"), ("-1e-9", "out_of_range"), ("1e999", "out_of_range")),
+        *(("9" * 5000, "out_of_range"), ("true", "wrong_type"), ('"1"', "wrong_type"), ("[]", "wrong_type")),
+    ],
+    ids=lambda text: str(text)[:20],
+)
+def test_the_time_spent_is_a_number_of_seconds_within_a_year(text, expected) -> None:
+    assert reason(flat(f'"time_spent":{text}')) == expected
+    assert (read_click(flat(f'"time_spent":{text}')) is None) == (expected is not None)
+
+
+@pytest.mark.parametrize("name", ["user_id", "timestamp", "url", "country", "city", "row_key"])
+@pytest.mark.parametrize("text", ["true", "{}", "[]", '["a"]', '{"a":"b"}'])
+def test_no_field_takes_another_type(name, text) -> None:
+    assert reason(flat(f'"{name}":{text}')) == "wrong_type"
+
+
+@pytest.mark.parametrize("name", ["user_id", "url", "country", "city", "browser", "os", "device", "row_key"])
+def test_a_number_where_text_belongs_is_refused(name) -> None:
+    assert reason(flat(f'"{name}":17')) == "wrong_type"
+    assert reason(flat(f'"{name}":1.5')) == "wrong_type"
+
+
+ALL = {
+    "user_id": "u",
+    "timestamp": "2026-11-01T10:00:00Z",
+    "url": "http://a/",
+    "session_end": 1793527300,
+    "time_spent": 1.5,
+    "country": "Perú",
+    "city": "Lima",
+    "browser": "Firefox",
+    "os": "Linux",
+    "device": "phone",
+    "row_key": "k",
+}
+FAMILIES = {
+    "click_data": ("user_id", "timestamp", "url", "session_end", "time_spent"),
+    "geo_data": ("country", "city"),
+    "user_agent_data": ("browser", "os", "device"),
+}
+
+
+def both_shapes(fields: dict) -> tuple[bytes, bytes]:
+    families = {family: {n: fields[n] for n in names if n in fields} for family, names in FAMILIES.items()}
+    families = {family: content for family, content in families.items() if content}
+    key = {"row_key": fields["row_key"]} if "row_key" in fields else {}
+    return json.dumps(families | key).encode(), json.dumps(fields).encode()
+
+
+@given(st.sets(st.sampled_from(sorted(set(ALL) - {"user_id", "timestamp", "url", "country"}))))
+def test_one_click_is_the_same_record_in_both_shapes(optional) -> None:
+    """Whichever shape the batch's first record gives it."""
+    nested, plain = both_shapes({n: v for n, v in ALL.items() if n in optional or n in FlatRecord.__struct_fields__[:4]})
+    as_nested, as_flat = decode_records([nested, plain]), decode_records([plain, nested])
+    assert (as_nested.flat, as_flat.flat) == (False, True)
+    assert isinstance(as_nested.records[1], NestedRecord)
+    assert isinstance(as_flat.records[1], FlatRecord)
+    assert as_flat.records[0] == as_flat.records[1]
+    for family in ("click_data", "geo_data"):
+        assert getattr(as_nested.records[0], family) == getattr(as_nested.records[1], family)
+
+
+RICH = json.dumps(
+    ALL | {"skipped": {"list": [1, -2.5e3, True, None, "\u00e9\n"], "deep": [[[{}]]]}, "more": "x\ud83d\ude00"}
+).encode()
+
+
+@given(st.integers(0, len(RICH) - 1), st.binary(max_size=2), st.integers(0, 2))
+@settings(max_examples=1500, deadline=None)
+@example(0, b"\xef\xbb\xbf", 0)
+def test_accepts_exactly_the_json_that_pythons_parser_accepts(at, inserted, cut) -> None:
+    """Bytes exchanged, inserted or dropped anywhere, also in fields that are skipped."""
+    value = RICH[:at] + inserted + RICH[at + cut :]
+    if read_click(value) is not None:
+        assert reason(value) is None
+    if reason(value) in ("invalid_json", "invalid_utf8"):
+        with pytest.raises(ValueError):  # noqa: PT011: JSONDecodeError or UnicodeDecodeError, both are
+            json.loads(value.decode())
+            json.dumps(json.loads(value), ensure_ascii=False).encode()
+
+
+def test_hopeless_batches_and_empty_ones_are_told_record_by_record() -> None:
+    decoded = decode_records([b"x"] * 1000)
+    assert [r.number for r in decoded.refused] == list(range(1000))
+    assert decoded.kept.tolist() == decoded.records == []
+    empty = decode_records([])
+    assert (empty.records, empty.refused, empty.kept.tolist()) == ([], [], [])
