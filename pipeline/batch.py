@@ -21,7 +21,7 @@ from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, wire
 from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options
 from clickstream.pipeline.output_dir import OutputDir
-from clickstream.pipeline.running import mendable_errors, parse_options, runner_of
+from clickstream.pipeline.running import mendable_errors, parse_options, quiet_beam, runner_of
 from clickstream.pipeline.summary import ProgressLine, print_summary
 from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, TimeSpentPolicy
 
@@ -63,6 +63,7 @@ def run_batch(options: PipelineOptions, output: OutputDir, pattern: str) -> Coun
     Raises:
         UserError: Something that the user can mend.
     """
+    quiet_beam()
     files = match_logs(pattern)
     with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, mendable_errors():
         notes = Path(folder, "progress")

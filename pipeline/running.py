@@ -35,7 +35,8 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
 
 def quiet_beam() -> None:
     """Beam and Prism announce each process that they start or end, as warnings: of no use to who runs the job."""
-    for name in ("apache_beam.utils.subprocess_server", "PrismRunner"):
+    local_workers = "apache_beam.runners.portability.local_job_service"
+    for name in ("apache_beam.utils.subprocess_server", "PrismRunner", local_workers):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

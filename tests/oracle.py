@@ -153,7 +153,10 @@ def read_time(value: Any) -> int | None:
         zone = "+00:00" if zone in (None, "Z") else zone[:3] + ":" + (zone[3:].strip(":") or "00")
         if int(zone[1:3]) > 23 or int(zone[4:]) > 59:
             return None
-        whole = datetime.fromisoformat(f"{day}T{hour}:{minute or '00'}:{second or '00'}{zone}")
+        try:
+            whole = datetime.fromisoformat(f"{day}T{hour}:{minute or '00'}:{second or '00'}{zone}")
+        except ValueError:
+            return None
         seconds = (whole - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds()
         millis = round(seconds) * 1000 + int((fraction or "0").ljust(3, "0")[:3])
     return millis if 0 <= millis < 7_258_118_400_000 else None

@@ -38,6 +38,7 @@ _INVALID, _TOO_LONG = "invalid_url", "url_too_long"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\\\ud800-\udfff]")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+_BRACKETED = re.compile(r"([^\[]*@)?\[[^]]*\](:\d*)?")
 _LONGEST_CACHED = 512
 
 
@@ -95,6 +96,8 @@ def _check_length(url: str) -> None:
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
     parts = urlsplit(url)
+    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
+        raise ValueError(url)  # how much of this urlsplit itself refuses depends on Python's release
     return parts, parts.port
 
 

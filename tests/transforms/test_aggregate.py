@@ -125,3 +125,48 @@ def test_a_page_belongs_to_the_same_shard_everywhere() -> None:
 def test_no_clicks_are_no_pieces_and_no_rows() -> None:
     assert cut_by_window(table([]), window_seconds=300, shards=4) == []
     assert page_metrics(PageSums().table(), window_start_ms=0, window_end_ms=1).num_rows == 0
+
+
+def test_merging_costs_each_row_a_few_times_also_when_stored_between_bundles(monkeypatch) -> None:
+    """A runner stores the accumulator after each bundle: how much of it is merged already must not be forgotten."""
+    merged = []
+    monkeypatch.setattr(aggregate, "merge_partials", lambda t: (merged.append(t.num_rows), merge_partials(t))[1])
+    monkeypatch.setattr(aggregate, "_ROWS_UNPACKED", 4)
+    monkeypatch.setattr(aggregate, "_ROWS_UNMERGED", 20)
+    coder, sums, count = PageSumsCoder(), PageSums(), 1000
+    for user in range(count):
+        clicks = table([Click(f"u{user}", 1_793_527_200_000, "https://a.example/", "India", None)])
+        fresh = PageSums()
+        fresh.add(cut_by_window(clicks, window_seconds=300, shards=1)[0].partials)
+        fresh.merge(coder.decode(coder.encode(sums)))
+        sums = coder.decode(coder.encode(fresh))
+    assert 0 < sum(merged) < 4 * count
+    (row,) = page_metrics(sums.table(), window_start_ms=0, window_end_ms=300_000).to_pylist()
+    assert (row["clicks"], row["unique_users"]) == (count, count)
+
+
+def test_sums_and_means_are_exact_to_the_millisecond() -> None:
+    """0.1 s added a hundred thousand times is 10,000 s, in any order; floats would drift."""
+    clicks = [Click(f"u{n % 7}", 1_793_527_200_000, "https://a.example/", "India", 0.1) for n in range(100_000)]
+    (rows,) = iterate_metrics(table(clicks), window_seconds=300)
+    (row,) = rows.to_pylist()
+    assert (row["time_spent_seconds"], row["avg_time_spent"], row["unique_users"]) == (10_000.0, 0.1, 7)
+    assert row["version"] == 200_000
+
+
+def test_texts_that_look_alike_stay_apart() -> None:
+    """Keys are compared byte by byte: case, accents, trailing blanks and NULs tell pages, countries and users apart."""
+    texts = ["a", "A", "á", "a\u0301", "a ", "a\0", ""]
+    clicks = [
+        Click(user, 1_793_527_200_000, url, country, None) for user in texts for url in texts for country in texts
+    ]
+    found = as_oracle_rows(iterate_metrics(table(clicks), window_seconds=300))
+    assert found == expected_rows(clicks, window_seconds=300)
+    assert {row.unique_users for row in found.values()} == {len(texts)}
+
+
+def test_a_table_in_chunks_or_a_slice_of_one_is_cut_like_any_other() -> None:
+    clicks = [Click(f"u{n}", 1_793_527_000_000 + n * 1000, "https://a.example/", "Kenya", n / 8) for n in range(900)]
+    chunked = pa.concat_tables([table(clicks[:17]), table([]), table(clicks)]).slice(17)
+    found = as_oracle_rows(iterate_metrics(chunked, window_seconds=60))
+    assert found == expected_rows(clicks, window_seconds=60)

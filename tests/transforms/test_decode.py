@@ -154,6 +154,7 @@ ALL = {
     "device": "phone",
     "row_key": "k",
 }
+REQUIRED = {"user_id", "timestamp", "url", "country"}
 FAMILIES = {
     "click_data": ("user_id", "timestamp", "url", "session_end", "time_spent"),
     "geo_data": ("country", "city"),
@@ -168,10 +169,10 @@ def both_shapes(fields: dict) -> tuple[bytes, bytes]:
     return json.dumps(families | key).encode(), json.dumps(fields).encode()
 
 
-@given(st.sets(st.sampled_from(sorted(set(ALL) - {"user_id", "timestamp", "url", "country"}))))
+@given(st.sets(st.sampled_from(sorted(set(ALL) - REQUIRED))))
 def test_one_click_is_the_same_record_in_both_shapes(optional) -> None:
     """Whichever shape the batch's first record gives it."""
-    nested, plain = both_shapes({n: v for n, v in ALL.items() if n in optional or n in FlatRecord.__struct_fields__[:4]})
+    nested, plain = both_shapes({n: v for n, v in ALL.items() if n in optional | REQUIRED})
     as_nested, as_flat = decode_records([nested, plain]), decode_records([plain, nested])
     assert (as_nested.flat, as_flat.flat) == (False, True)
     assert isinstance(as_nested.records[1], NestedRecord)
@@ -179,6 +180,16 @@ def test_one_click_is_the_same_record_in_both_shapes(optional) -> None:
     assert as_flat.records[0] == as_flat.records[1]
     for family in ("click_data", "geo_data"):
         assert getattr(as_nested.records[0], family) == getattr(as_nested.records[1], family)
+
+
+def is_json(value: bytes) -> bool:
+    """Without NaN and Infinity, which Python's parser takes, and without half characters."""
+    try:
+        tree = json.loads(value.decode())
+        json.dumps(tree, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 RICH = json.dumps(
@@ -195,9 +206,7 @@ def test_accepts_exactly_the_json_that_pythons_parser_accepts(at, inserted, cut)
     if read_click(value) is not None:
         assert reason(value) is None
     if reason(value) in ("invalid_json", "invalid_utf8"):
-        with pytest.raises(ValueError):  # noqa: PT011: JSONDecodeError or UnicodeDecodeError, both are
-            json.loads(value.decode())
-            json.dumps(json.loads(value), ensure_ascii=False).encode()
+        assert not is_json(value)
 
 
 def test_hopeless_batches_and_empty_ones_are_told_record_by_record() -> None:

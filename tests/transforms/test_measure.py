@@ -1,7 +1,11 @@
+"""Each policy's times, in whole milliseconds; unknown stays unknown."""
+
 from datetime import datetime, timezone
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clickstream.transforms import TimeSpentPolicy
 from clickstream.transforms.measure import measure_time_spent
@@ -36,7 +40,7 @@ def test_no_clicks_are_no_times() -> None:
         assert measure_time_spent(clicks([], []), policy).num_rows == 0
 
 
-@pytest.mark.parametrize("text", ["fixed:300", "fixed:0", "fixed:1.5", "reported"])
+@pytest.mark.parametrize("text", ["fixed:300", "fixed:0", "fixed:1.5", "fixed:1234567.5", "fixed:31622400", "reported"])
 def test_policies_are_read_and_written(text) -> None:
     assert str(TimeSpentPolicy.from_text(text)) == text
 
@@ -47,3 +51,27 @@ def test_policies_are_read_and_written(text) -> None:
 def test_unknown_policies_say_what_to_write(text) -> None:
     with pytest.raises(ValueError, match="fixed:300"):
         TimeSpentPolicy.from_text(text)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(0, 31_622_400_000).map(lambda ms: ms / 1000) | st.floats(0, 31_622_400),
+            st.none() | st.integers(0, 10**10),
+        ),
+        max_size=20,
+    )
+)
+def test_reported_times_are_the_nearest_millisecond(rows) -> None:
+    """A click's time doesn't depend on its neighbours; milliseconds survive as they were written."""
+    table = clicks([spent for spent, _ in rows], [end for _, end in rows])
+    expected = [end if spent is None else round(spent * 1000) for spent, end in rows]
+    assert measure_time_spent(table, TimeSpentPolicy("reported"))["time_spent_ms"].to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    "arguments", [("dwell",), ("fixed",), ("fixed", -1), ("fixed", float("nan")), ("reported", 1.0), ("",)]
+)
+def test_a_policy_that_is_none_cannot_be_made(arguments) -> None:
+    with pytest.raises(ValueError, match="fixed:300, or reported"):
+        TimeSpentPolicy(*arguments)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream.transforms.urls import TRACKING_PARAMETERS, UrlError, normalise_url
@@ -25,6 +25,17 @@ SAME_PAGE = {
     "https://bücher.example/": "https://xn--bcher-kva.example/",
     "http://[2001:DB8::1]:80/": "http://[2001:db8::1]/",
     "https://example.com/straße?ü=1": "https://example.com/straße?ü=1",
+    "http://[fe80::1%eth0]:8080/": "http://[fe80::1]:8080/",
+    "https://example.com:0443/": "https://example.com/",
+    "https://example.com:/": "https://example.com/",
+    "http://\uff11\uff12\uff17.0.0.1/": "http://127.0.0.1/",
+    "https://example.com?a#b": "https://example.com/?a",
+    "https://example.com/a/b/..//./c/..": "https://example.com/a//",
+    "https://example.com/...": "https://example.com/...",
+    "https://example.com/?&a&&b=&": "https://example.com/?a&b=",
+    "https://example.com/?utm%5Fsource=1&%67clid": "https://example.com/",
+    "https://example.com/?b=2&B=2&a=%2e": "https://example.com/?b=2&B=2&a=%2e",
+    "https://example.com/<script>?q='--": "https://example.com/<script>?q='--",
 }
 NO_URLS = [
     *(
@@ -53,6 +64,11 @@ NO_URLS = [
         "https://%41/",
     ),
     *("https://.../", "https://-/", "https://example.com/\x7f", "https://example.com/\u2028"),
+    *("https://[v1.example]/", "https://[v1.a:b]/", "https://[]/", "https://[1.2.3.4]/", "https://[::1]x/"),
+    *("https://x[::1]/", "https://[::1]:/x]", "https://[::1][::2]/", "https://[::1]x:80/", "https://a[b@[::1]/"),
+    *("https://example.com/\0", "https://example.com/\ud800", "https://\udfff/", "https://a\u3002\u3002b/"),
+    *("//example.com/", "https:example.com", "https:/example.com", "file://example.com/", "https://@/", "https://:80/"),
+    *("https://example.com:-1/", "https://example.com:8_0/", "https://example.com:٨٠/", "https://ex%61mple.com/"),
 ]
 
 
@@ -104,6 +120,12 @@ PIECES = st.sampled_from(
         "[::1]",
         "80",
         "x",
+        "İ",
+        "。",
+        "%",
+        "\ud800",
+        "[v1.a]",
+        "EXAMPLE",
     ]
 )
 
@@ -111,11 +133,30 @@ PIECES = st.sampled_from(
 @given(
     st.lists(PIECES, max_size=12).map("".join)
     | st.text(max_size=30)
-    | PIECES.map(lambda tail: f"https://a.example/{tail}")
+    | st.lists(PIECES, max_size=8).map(lambda tail: f"https://a.example/{''.join(tail)}")
+    | st.lists(PIECES, max_size=8).map(lambda host: f"https://{''.join(host)}")
 )
+@settings(max_examples=1000)
 def test_is_idempotent_and_raises_nothing_else(url) -> None:
     try:
         normal = normalise_url(url)
     except UrlError:
         return
     assert normalise_url(normal) == normal
+    assert normal.encode()
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\ud800", "/.", "a.", "&", "@", "ä."])
+def test_long_texts_are_told_at_once(character) -> None:
+    for url in ("https://example.com/", "https://"):
+        with pytest.raises(UrlError) as caught:
+            normalise_url(url + character * 500_000)
+        assert caught.value.reason == "url_too_long"
+
+
+def test_a_url_that_grows_beyond_the_limit_is_too_long() -> None:
+    url = "https://" + "ü." * 2000 + "example/"
+    assert len(url.encode()) < 8192
+    with pytest.raises(UrlError) as caught:
+        normalise_url(url)
+    assert caught.value.reason == "url_too_long"
