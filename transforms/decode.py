@@ -4,7 +4,9 @@ A good record costs one `msgspec` decode and no Python of ours. A bad one stops 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import chain
+from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -78,6 +80,11 @@ _nested: Decode = msgspec.json.Decoder(NestedRecord).decode
 _flat: Decode = msgspec.json.Decoder(FlatRecord).decode
 _shape = msgspec.json.Decoder(_Shape).decode
 
+_FAMILIES = {"row_key": "", "country": "geo_data", "city": "geo_data"} | dict.fromkeys(
+    ("browser", "os", "device"), "user_agent_data"
+)
+_CHUNK = 500  # records whose objects live at a time: they stay in the cache, which saves a third of the time of 10,000
+
 # All that decoding can raise for a record's content; a RecursionError is a record nested too deep.
 _REFUSALS = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -91,28 +98,59 @@ class Refusal(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The records that could be decoded, all of one shape, and `kept`: each one's index in the batch."""
+    """The records that could be decoded, a list a field, and `kept`: each one's number in the batch."""
+
+    fields: dict[str, list[Any]]
+    kept: npt.NDArray[np.int64]
+    refused: list[Refusal]
+
+
+def decode_records(values: Sequence[bytes], fields: Sequence[str], *, max_record_bytes: int = 1 << 20) -> Decoded:
+    """Decodes every record of a batch and takes the fields out; never raises for a record's content.
+
+    Args:
+        values: JSON records, nested or flat, in any mixture.
+        fields: Names of FlatRecord's fields; a field that a record lacks is None.
+        max_record_bytes: A longer record is refused undecoded.
+
+    Returns:
+        Each record exactly once: decoded, or refused with its reason.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in fields}
+    kept, refused = [np.empty(0, np.int64)], []
+    for start in range(0, len(values), _CHUNK):
+        chunk = _decode_chunk(values[start : start + _CHUNK], max_record_bytes)
+        chunk.take_into(columns)
+        kept.append(chunk.kept + start)
+        refused += [Refusal(number + start, reason, detail) for number, reason, detail in chunk.refused]
+    return Decoded(columns, np.concatenate(kept), refused)
+
+
+class _Chunk(NamedTuple):
+    """Decoded records, all of one shape."""
 
     records: list[Any]
     flat: bool
     kept: npt.NDArray[np.int64]
     refused: list[Refusal]
 
+    def take_into(self, columns: dict[str, list[Any]]) -> None:
+        """Appends the records' fields; plain attribute access in a C loop is the cheapest way."""
+        families: dict[str, list[Any]] = {"": self.records}
+        for name, column in columns.items():
+            family = "" if self.flat else _FAMILIES.get(name, "click_data")
+            if family not in families:
+                parts = list(map(attrgetter(family), self.records))
+                none = UserAgentData()  # the only family that may be missing
+                families[family] = [none if part is None else part for part in parts] if None in parts else parts
+            column.extend(map(attrgetter(name), families[family]))
 
-def decode_records(values: Sequence[bytes], *, max_record_bytes: int = 1 << 20) -> Decoded:
-    """Decodes every record of a batch; never raises for a record's content.
 
-    Args:
-        values: JSON records, nested or flat, in any mixture.
-        max_record_bytes: A longer record is refused undecoded.
-
-    Returns:
-        Each record exactly once: decoded, or refused with its reason.
-    """
+def _decode_chunk(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
     suspects = _screen(values, max_record_bytes)
     numbers = [i for i in range(len(values)) if i not in suspects] if suspects else range(len(values))
     candidates = [values[i] for i in numbers] if suspects else values
-    flat = bool(candidates) and _is_flat(candidates[0])
+    flat = _seems_flat(candidates)
     refused = [Refusal(i, *why) for i, why in suspects.items()]
     records: list[Any] = []
     missing: list[int] = []
@@ -131,8 +169,7 @@ def decode_records(values: Sequence[bytes], *, max_record_bytes: int = 1 << 20) 
             else:
                 records.append(other)
     kept = np.array(numbers, np.int64) if suspects else np.arange(len(values))
-    kept = np.delete(kept, missing) if missing else kept
-    return Decoded(records, flat, kept, refused)
+    return _Chunk(records, flat, np.delete(kept, missing) if missing else kept, refused)
 
 
 def _screen(values: Sequence[bytes], max_record_bytes: int) -> dict[int, tuple[str, str]]:
@@ -159,10 +196,15 @@ def _are_utf8(values: Sequence[bytes]) -> bool:
 
 
 def _is_flat(value: bytes) -> bool:
-    try:
-        return bytes(_shape(value).click_data) == b"null"
-    except _REFUSALS:
-        return False
+    """Raises one of `_REFUSALS` for what is no JSON object at all."""
+    return bytes(_shape(value).click_data) == b"null"
+
+
+def _seems_flat(values: Sequence[bytes]) -> bool:
+    """A guess by the first record: a wrong one costs time only."""
+    with suppress(*_REFUSALS):
+        return bool(values) and _is_flat(values[0])
+    return False
 
 
 def _decode_odd(value: bytes, *, flat: bool) -> Record | tuple[str, str]:

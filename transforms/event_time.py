@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 import numpy as np
 
@@ -27,9 +26,7 @@ class LatestEventTime:
 
     def __call__(self, values: Sequence[bytes]) -> int | None:
         """Milliseconds since the epoch, or None if no record has a plausible time."""
-        decoded = decode_records(values)
-        clicks = decoded.records if decoded.flat else list(map(attrgetter("click_data"), decoded.records))
-        millis, valid = to_epoch_ms(list(map(attrgetter("timestamp"), clicks)))
+        millis, valid = to_epoch_ms(decode_records(values, ["timestamp"]).fields["timestamp"])
         now_ms = time.time() * 1000
         if self.max_event_age_seconds is not None:
             valid = valid & (millis >= now_ms - self.max_event_age_seconds * 1000)

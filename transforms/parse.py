@@ -4,14 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from clickstream.transforms import checks as check
-from clickstream.transforms.decode import Decoded, Refusal, UserAgentData, decode_records
+from clickstream.transforms.decode import Decoded, Refusal, decode_records
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
 from clickstream.transforms.times import Millis
 
@@ -19,9 +18,7 @@ ALL_COLUMNS = tuple(CLICK_SCHEMA.names)
 METRIC_COLUMNS = ("user_id", "timestamp", "url", "country", "session_end", "time_spent")
 
 _REQUIRED = {"user_id", "timestamp", "url", "country"}
-_FAMILIES = {"row_key": "", "country": "geo_data", "city": "geo_data"} | dict.fromkeys(
-    ("browser", "os", "device"), "user_agent_data"
-)
+_CHECKED = ("timestamp", "user_id", "country", "url", "session_end")
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,8 @@ def parse_clicks(batch: RawBatch, options: ParseOptions, *, now_ms: int) -> Pars
     Returns:
         Each record exactly once, among clicks, too late or rejected, whatever its neighbours are. Order is kept.
     """
-    decoded = decode_records(batch.values, max_record_bytes=options.max_record_bytes)
+    fields = dict.fromkeys((*_CHECKED, *options.columns))
+    decoded = decode_records(batch.values, list(fields), max_record_bytes=options.max_record_bytes)
     clicks, refused = _check(decoded, options, now_ms)
     late = _too_late(clicks, batch.watermark, options)
     on_time, too_late = (clicks.filter(~late), clicks.filter(late)) if late.any() else (clicks, clicks.slice(0, 0))
@@ -88,8 +86,8 @@ def parse_clicks(batch: RawBatch, options: ParseOptions, *, now_ms: int) -> Pars
 
 
 def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Table, list[Refusal]]:
-    raw = _Raw(decoded)
-    checks = check.Checks(len(decoded.records))
+    raw = decoded.fields
+    checks = check.Checks(len(decoded.kept))
     age, skew = options.max_event_age_seconds, options.max_clock_skew_seconds
     earliest = -math.inf if age is None else now_ms - age * 1000
     latest = math.inf if skew is None else now_ms + skew * 1000
@@ -110,24 +108,6 @@ def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Tab
         columns["row_key"] = pa.array(_row_keys(raw["row_key"], columns), pa.string())
     table = pa.table({name: columns[name] for name in options.columns}, schema=_schema(options.columns))
     return table if checks.passed is None else table.filter(checks.passed), checks.refusals(decoded.kept)
-
-
-class _Raw:
-    """The fields of decoded records, a list a field, whichever shape the records have."""
-
-    def __init__(self, decoded: Decoded) -> None:
-        self._families: dict[str, list[Any]] = {"": decoded.records}
-        self._flat = decoded.flat
-
-    def __getitem__(self, name: str) -> list[Any]:
-        return list(map(attrgetter(name), self._family("" if self._flat else _FAMILIES.get(name, "click_data"))))
-
-    def _family(self, family: str) -> list[Any]:
-        if family not in self._families:
-            parts = list(map(attrgetter(family), self._families[""]))
-            none = UserAgentData()  # the only family that may be missing
-            self._families[family] = [none if p is None else p for p in parts] if None in parts else parts
-        return self._families[family]
 
 
 def _schema(columns: Sequence[str]) -> pa.Schema:

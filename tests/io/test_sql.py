@@ -18,7 +18,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream.io import sql, tables
+from clickstream.io import sql, sql_connection, sql_dead_letters, tables
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, REJECTED_SCHEMA
@@ -129,7 +129,7 @@ def test_several_processes_write_the_same_file(connection):
 
 
 def test_a_locked_file_is_waited_for(connection, monkeypatch):
-    monkeypatch.setattr(sql, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(sql_connection, "_BUSY_SECONDS", 0.01)
     holder = sqlite3.connect(connection.database, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.5, lambda: holder.execute("ROLLBACK"))
@@ -143,7 +143,7 @@ def test_a_locked_file_is_waited_for(connection, monkeypatch):
 
 
 def test_waiting_ends(connection, monkeypatch):
-    monkeypatch.setattr(sql, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(sql_connection, "_BUSY_SECONDS", 0.01)
     holder = sqlite3.connect(connection.database, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(UserError, match=r"clicks\.db: database is locked: another program holds it"):
@@ -285,7 +285,7 @@ def test_dead_letters_as_a_collection(connection):
 
 def test_a_refused_dead_letter_is_an_error(connection, monkeypatch):
     monkeypatch.setattr(tables, "dead_letter_columns", lambda *_, **__: [[b"k" * 16], [None], *[[1]] * 7])
-    write = sql._WriteDeadLetters(connection, 10, 0, "dead_letters")
+    write = sql_dead_letters._WriteDeadLetters(connection, 10, 0, "dead_letters")
     write.setup()
     with pytest.raises(
         UserError, match=r"1 dead letters refused, the first with NOT NULL constraint failed: dead_letters\.source"

@@ -7,7 +7,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import read_click
 
-from clickstream.transforms.decode import FlatRecord, NestedRecord, decode_records
+from clickstream.transforms import decode
+from clickstream.transforms.decode import Decoded
+
+NAMES = tuple(name for name in decode.FlatRecord.__struct_fields__ if name != "click_data")
+
+
+def decode_records(values: list[bytes], **limits: int) -> Decoded:
+    return decode.decode_records(values, NAMES, **limits)
+
 
 FIELDS = b'"user_id":"u","timestamp":1793527200,"url":"http://a.example/","country":"Kenya"'
 NESTED = b'{"click_data":{"user_id":"u","timestamp":1,"url":"http://a/"},"geo_data":{"country":"Kenya"}}'
@@ -21,7 +29,7 @@ def flat(more: str | bytes = b"") -> bytes:
 def reason(value: bytes) -> str | None:
     """None for a record that can be decoded."""
     decoded = decode_records([value])
-    assert len(decoded.records) + len(decoded.refused) == 1
+    assert len(decoded.kept) + len(decoded.refused) == 1
     return decoded.refused[0].reason if decoded.refused else None
 
 
@@ -89,7 +97,7 @@ def test_a_field_given_twice_has_one_outcome_in_any_company(value, neighbour) ->
 
 
 def test_the_last_of_a_field_given_twice_counts() -> None:
-    assert decode_records([flat('"country":"India"')]).records[0].country == "India"
+    assert decode_records([flat('"country":"India"')]).fields["country"] == ["India"]
     assert read_click(flat('"country":"India"')).country == "India"
 
 
@@ -174,12 +182,8 @@ def test_one_click_is_the_same_record_in_both_shapes(optional) -> None:
     """Whichever shape the batch's first record gives it."""
     nested, plain = both_shapes({n: v for n, v in ALL.items() if n in optional | REQUIRED})
     as_nested, as_flat = decode_records([nested, plain]), decode_records([plain, nested])
-    assert (as_nested.flat, as_flat.flat) == (False, True)
-    assert isinstance(as_nested.records[1], NestedRecord)
-    assert isinstance(as_flat.records[1], FlatRecord)
-    assert as_flat.records[0] == as_flat.records[1]
-    for family in ("click_data", "geo_data"):
-        assert getattr(as_nested.records[0], family) == getattr(as_nested.records[1], family)
+    assert as_nested.fields == as_flat.fields
+    assert all(values[0] == values[1] for values in as_nested.fields.values())
 
 
 def is_json(value: bytes) -> bool:
@@ -212,6 +216,15 @@ def test_accepts_exactly_the_json_that_pythons_parser_accepts(at, inserted, cut)
 def test_hopeless_batches_and_empty_ones_are_told_record_by_record() -> None:
     decoded = decode_records([b"x"] * 1000)
     assert [r.number for r in decoded.refused] == list(range(1000))
-    assert decoded.kept.tolist() == decoded.records == []
+    assert decoded.kept.tolist() == decoded.fields["url"] == []
     empty = decode_records([])
-    assert (empty.records, empty.refused, empty.kept.tolist()) == ([], [], [])
+    assert (empty.fields["url"], empty.refused, empty.kept.tolist()) == ([], [], [])
+
+
+def test_long_batches_are_taken_in_chunks_that_leave_no_trace() -> None:
+    values = [flat() if n % 7 else (NESTED if n % 2 else b"x%d" % n) for n in range(3 * decode._CHUNK + 1)]
+    decoded = decode_records(values)
+    bad = [n for n, value in enumerate(values) if value.startswith(b"x")]
+    assert [refusal.number for refusal in decoded.refused] == bad
+    assert decoded.kept.tolist() == sorted(set(range(len(values))) - set(bad))
+    assert decoded.fields["timestamp"] == [1 if values[n] == NESTED else 1793527200 for n in decoded.kept]

@@ -1,0 +1,185 @@
+"""Batches of columns into an SQL table: the statements, the transactions, the retries, the rows that are refused.
+
+Writes are idempotent, so whatever goes wrong in between, the whole batch is sent again.
+"""
+
+import random
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import pymysql
+import sqlalchemy as sa
+from pymysql.constants import ER
+from sqlalchemy.dialects import mysql, sqlite
+
+from clickstream.io import tables
+from clickstream.io.sql_connection import SqlConnection
+from clickstream.io.sql_errors import Problem, Verdict, explain, judge
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 10.0
+_SQLITE_ROWS = 50  # rows a statement: a third cheaper than one by one
+_STATEMENT, _STATEMENT_ROOM = 1 << 20, 8192  # bytes of a MySQL statement, and of those what its frame takes, generously
+
+
+def metrics_insert(table: sa.Table, rows: int = 1, *, is_sqlite: bool) -> str:
+    """The statement that writes result rows, each unless the stored one has a higher version."""
+    others = [column.name for column in table.columns if column.name not in (*tables.METRICS_KEY, "version")]
+    names = [*others, "version"]  # last: MySQL assigns from left to right, and the guard reads it
+    if is_sqlite:
+        insert = _sqlite_rows(table, rows)
+        new_values = {name: insert.excluded[name] for name in names}
+        guard = insert.excluded.version >= table.c.version
+        insert = insert.on_conflict_do_update(index_elements=tables.METRICS_KEY, set_=new_values, where=guard)
+        return str(insert.compile(dialect=sqlite.dialect()))
+    insert = mysql.insert(table)
+    new = insert.inserted
+    guarded = [(name, sa.func.IF(new.version >= table.c.version, new[name], table.c[name])) for name in names]
+    return str(insert.on_duplicate_key_update(guarded).compile(dialect=mysql.dialect(paramstyle="format")))
+
+
+def dead_letters_insert(table: sa.Table, rows: int = 1, *, is_sqlite: bool) -> str:
+    """The statement that adds dead letters that aren't there yet."""
+    if is_sqlite:
+        insert = _sqlite_rows(table, rows).on_conflict_do_nothing(index_elements=["dead_letter_id"])
+        return str(insert.compile(dialect=sqlite.dialect()))
+    # Not INSERT IGNORE: that would cut what doesn't fit.
+    insert = mysql.insert(table).on_duplicate_key_update(dead_letter_id=table.c.dead_letter_id)
+    return str(insert.compile(dialect=mysql.dialect(paramstyle="format")))
+
+
+def _sqlite_rows(table: sa.Table, rows: int) -> Any:
+    return sqlite.insert(table).values([dict.fromkeys(table.columns.keys())] * rows)
+
+
+class Refused(NamedTuple):
+    """A row that the database refuses for its content, and why (no values in it)."""
+
+    row: tuple[Any, ...]
+    detail: str
+
+
+class SqlWriter:
+    """Writes columns to one table, a batch a transaction, again and again until it is in or time is up.
+
+    Args:
+        connection: The database.
+        statement: `metrics_insert` or `dead_letters_insert`, for any number of rows.
+        retry_seconds: How long one batch is tried before the error is raised.
+        on_retry: Called before each further attempt.
+    """
+
+    def __init__(
+        self,
+        connection: SqlConnection,
+        statement: Callable[[int], str],
+        *,
+        retry_seconds: float = 300,
+        on_retry: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connection, self._retry_seconds, self._on_retry = connection, retry_seconds, on_retry
+        self._one, self._many = statement(1), statement(_SQLITE_ROWS)
+        self._engine = connection.engine()
+        self._open: Any = None
+        self._packet = 0
+
+    def write(self, columns: tables.Columns) -> list[Refused]:
+        """Writes one batch; returns the rows refused for their content, while the others stand.
+
+        Raises:
+            UserError: Retrying didn't help within `retry_seconds`, or can't help.
+        """
+        deadline = time.monotonic() + self._retry_seconds
+        ceiling = _FIRST_PAUSE
+        while problem := self._try(columns):
+            if problem.verdict is Verdict.REFUSED:
+                return self._halve(columns, problem)
+            pause = random.uniform(0, ceiling)  # noqa: S311 (full jitter, so that writers don't meet again)
+            if problem.verdict is Verdict.FATAL or time.monotonic() + pause > deadline:
+                raise explain(self._connection, problem)
+            self._on_retry()
+            time.sleep(pause)
+            ceiling = min(_LONGEST_PAUSE, 2 * ceiling)
+        return []
+
+    def close(self) -> None:
+        """Closes the connection, which undoes what isn't committed; the next write opens another."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.invalidate()
+
+    def _try(self, columns: tables.Columns) -> Problem | None:
+        try:
+            self._send(columns)
+        except Exception as error:
+            self.close()
+            problem = judge(error)
+            if problem is None:
+                raise
+            return problem
+        return None
+
+    def _send(self, columns: tables.Columns) -> None:
+        if self._open is None:
+            self._connect()
+        cursor = self._open.cursor()
+        if self._connection.is_sqlite:
+            self._send_to_sqlite(cursor, columns)
+        else:
+            self._send_to_mysql(cursor, columns)
+        cursor.close()
+
+    def _connect(self) -> None:
+        self._open = self._engine.raw_connection()
+        if not self._connection.is_sqlite:
+            cursor = self._open.cursor()
+            cursor.execute("SELECT @@max_allowed_packet")
+            self._packet = cursor.fetchone()[0]
+
+    def _send_to_mysql(self, cursor: Any, columns: tables.Columns) -> None:
+        rows = [row.encode() for row in tables.mysql_literals(columns)]
+        room, longest = min(_STATEMENT, self._packet) - _STATEMENT_ROOM, max(map(len, rows)) + 1
+        if longest > self._packet - _STATEMENT_ROOM:
+            # Must not be sent: the server hangs up on it, which looks like a lost connection.
+            raise pymysql.err.DataError(ER.NET_PACKET_TOO_LARGE, "")
+        before, after = re.split(r"\(%s.*?\)", self._one, maxsplit=1)
+        step = max(1, room // longest)
+        for start in range(0, len(rows), step):
+            cursor.execute(before.encode() + b",".join(rows[start : start + step]) + after.encode())
+        self._open.commit()
+
+    def _send_to_sqlite(self, cursor: sqlite3.Cursor, columns: tables.Columns) -> None:
+        width, rows = len(columns), len(columns[0])
+        cells: list[Any] = [None] * (width * rows)
+        for index, column in enumerate(columns):
+            # sqlite3 binds a bytearray four times as fast as bytes.
+            cells[index::width] = map(bytearray, column) if isinstance(column[0], bytes) else column
+        step = width * _SQLITE_ROWS
+        whole = len(cells) - len(cells) % step
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.executemany(self._many, (cells[i : i + step] for i in range(0, whole, step)))
+        cursor.executemany(self._one, (cells[i : i + width] for i in range(whole, len(cells), width)))
+        cursor.execute("COMMIT")
+
+    def _halve(self, columns: tables.Columns, problem: Problem) -> list[Refused]:
+        """Finds the refused rows by bisection; each part is a transaction of its own."""
+        rows = len(columns[0])
+        if rows == 1:
+            return [Refused(tuple(column[0] for column in columns), problem.text)]
+        parts = (slice(0, rows // 2), slice(rows // 2, rows))
+        return [refused for part in parts for refused in self.write([column[part] for column in columns])]
+
+
+def metrics_writer(connection: SqlConnection, **options: Any) -> SqlWriter:
+    """A writer of `tables.metric_columns`; options as for `SqlWriter`."""
+    table = tables.page_metrics_table(connection.metrics_table)
+    return SqlWriter(connection, partial(metrics_insert, table, is_sqlite=connection.is_sqlite), **options)
+
+
+def dead_letters_writer(connection: SqlConnection, **options: Any) -> SqlWriter:
+    """A writer of `tables.dead_letter_columns`; options as for `SqlWriter`."""
+    table = tables.dead_letters_table(connection.dead_letters_table)
+    return SqlWriter(connection, partial(dead_letters_insert, table, is_sqlite=connection.is_sqlite), **options)
