@@ -77,6 +77,9 @@ _SQLITE_CURES = {
 _COLUMN = re.compile(r"column (?:`[^`]*`\.)*[`'](\w+)[`'](?: at row \d+| cannot be null)$", re.IGNORECASE)
 
 
+_FILE_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)  # not of the network
+
+
 def judge(error: BaseException) -> Problem | None:
     """What a driver's error means; None if it is no such error. Never quotes a server: it may repeat values."""
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what happens while it connects
@@ -84,7 +87,8 @@ def judge(error: BaseException) -> Problem | None:
         return _judge_sqlite(cause)
     if isinstance(cause, pymysql.err.Error):
         return _judge_mysql(cause)
-    return Problem(Verdict.RETRY, 2006, "connection lost") if isinstance(cause, OSError) else None
+    lost = isinstance(cause, OSError) and not isinstance(cause, _FILE_ERRORS)
+    return Problem(Verdict.RETRY, 2006, "connection lost") if lost else None
 
 
 def _judge_mysql(error: pymysql.err.Error) -> Problem:

@@ -16,7 +16,7 @@ from clickstream.io.files import LogFile, ReadClickLogs, compression_of, match_l
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.report import RunCounts, write_report
 from clickstream.io.sample import SampleOptions, write_log
-from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql
+from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, setup_sql
 from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, wire
 from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options
@@ -78,7 +78,8 @@ def run_batch(options: PipelineOptions, output: OutputDir, pattern: str) -> Coun
 def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: Path) -> Job:
     """The embedded job's steps: the same tables and documents that the servers would get."""
     metrics, results = options.view_as(MetricOptions), options.view_as(OutputOptions)
-    database = SqlConnection("sqlite", str(output.database.absolute()), create_tables=True)
+    database = SqlConnection("sqlite", str(output.database.absolute()))
+    setup_sql(database)
     return Job(
         read=ReadClickLogs(pattern),
         parse=ParseClicks(parse_options(options)),
