@@ -89,6 +89,11 @@ def moment(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}" if time.second else f"{time:%Y-%m-%d %H:%M}"
 
 
+def utc(epoch: int) -> datetime:
+    """The UTC time that is `epoch` seconds after 1970; also before it."""
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=epoch)
+
+
 def bar(share: float, *content: object) -> Html:
     """Content with a bar below it that is `share` (0 to 1) of the cell's width."""
     drawn = tag("rect", width=f"{100 * share:.2f}%", height="100%")
@@ -151,10 +156,12 @@ def time_chart(
         steps: Distances that the horizontal lines may have.
     """
     top = max((value for value in values if value is not None), default=0) or 1
+    lines, scale = _lines(top, label, steps)
     return tag(
         "svg",
-        *_lines(top, label, steps),
+        *lines,
         _area(values, top),
+        *scale,
         *_times(start, len(values) * step_seconds),
         *_hints(values, start, step_seconds, label),
         class_="chart",
@@ -163,26 +170,30 @@ def time_chart(
     )
 
 
-def _lines(top: float, label: Callable[[float], str], steps: Sequence[float]) -> Iterable[Html]:
-    """The horizontal lines with their values, at most four."""
+def _lines(top: float, label: Callable[[float], str], steps: Sequence[float]) -> tuple[list[Html], list[Html]]:
+    """The horizontal lines, at most four, and their values."""
     step = next((step for step in steps if top / step < 5), steps[-1])
-    for i in range(1, min(int(top / step), 4) + 1):
-        y = f"{PLOT_TOP + PLOT_HEIGHT * (1 - i * step / top):.1f}"
-        yield tag("line", x1="0", x2="100%", y1=y, y2=y)
-        yield tag("text", label(i * step), x="0", y=y, dy="-4", class_="scale")
+    heights = [
+        (i * step, f"{PLOT_TOP + PLOT_HEIGHT * (1 - i * step / top):.1f}") for i in range(1, 5) if i * step <= top
+    ]
+    lines = [tag("line", x1="0", x2="100%", y1=y, y2=y) for _, y in heights]
+    return lines, [tag("text", label(value), x="0", y=y, dy="-4", class_="scale") for value, y in heights]
 
 
 def _area(values: Sequence[float | None], top: float) -> Html:
     """The filled steps, in a drawing of its own that is stretched to the plot."""
-    path = []
+    fills, edges = [], []
     for known, run in groupby(enumerate(values), key=lambda pair: pair[1] is not None):
         if known:
-            points = [(i, 100 * (1 - (value or 0) / top)) for i, value in run]
-            tops = " ".join(f"V{y:.2f}H{i + 1}" for i, y in points)
-            path.append(f"M{points[0][0]} 100{tops}V100Z")
+            points = [(i, f"{100 * (1 - (value or 0) / top):.2f}") for i, value in run]
+            first, y = points[0]
+            tops = "".join(f"V{y}H{i + 1}" for i, y in points)
+            fills.append(f"M{first} 100{tops}V100Z")
+            edges.append(f"M{first} {y}{tops}")
     return tag(
         "svg",
-        tag("path", d="".join(path), vector_effect="non-scaling-stroke"),
+        tag("path", d="".join(fills)),
+        tag("path", d="".join(edges), class_="edge", vector_effect="non-scaling-stroke"),
         y=PLOT_TOP,
         width="100%",
         height=PLOT_HEIGHT,
@@ -192,16 +203,24 @@ def _area(values: Sequence[float | None], top: float) -> Html:
 
 
 def _times(start: datetime, seconds: int) -> Iterable[Html]:
-    """The time axis: about five marks at round UTC times, with the date where a day begins."""
-    yield tag("line", x1="0", x2="100%", y1=PLOT_TOP + PLOT_HEIGHT, y2=PLOT_TOP + PLOT_HEIGHT, class_="axis")
-    step = next((step for step in NICE_SECONDS if seconds / step <= 6), -(-seconds // (5 * DAY)) * DAY)
-    first = int(-(-start.timestamp() // step) * step)
-    for epoch in range(first, int(start.timestamp()) + seconds + 1, step):
-        time = _utc(epoch)
-        share = (epoch - start.timestamp()) / seconds
-        style = f"{time:%Y-%m-%d}" if epoch % DAY == 0 else f"{time:%H:%M:%S}" if step < MINUTE else f"{time:%H:%M}"
-        anchor = "start" if share < 0.06 else "end" if share > 0.94 else "middle"
-        yield tag("text", style, x=f"{100 * share:.2f}%", y=PLOT_TOP + PLOT_HEIGHT + 18, text_anchor=anchor)
+    """The time axis: two to five marks (so many fit on a telephone) at round UTC times, with the date where a day begins."""
+    bottom = PLOT_TOP + PLOT_HEIGHT
+    yield tag("line", x1="0", x2="100%", y1=bottom, y2=bottom, class_="axis")
+    step = next((step for step in NICE_SECONDS if seconds / step <= 4), -(-seconds // (4 * DAY)) * DAY)
+    began = int(start.timestamp())
+    for epoch in range(-(-began // step) * step, began + seconds + 1, step):
+        share = (epoch - began) / seconds
+        anchor = "start" if share < 0.08 else "end" if share > 0.92 else "middle"
+        yield tag("text", _mark(epoch, step), x=f"{100 * share:.2f}%", y=bottom + 18, text_anchor=anchor)
+
+
+def _mark(epoch: int, step: int) -> str:
+    time = utc(epoch)
+    if step > NICE_SECONDS[-1]:
+        return f"{time:%Y-%m}"
+    if epoch % DAY == 0:
+        return f"{time:%b} {time.day}"
+    return f"{time:%H:%M:%S}" if step < MINUTE else f"{time:%H:%M}"
 
 
 def _hints(
@@ -219,7 +238,3 @@ def _hints(
 
 def _text(value: object) -> str:
     return escape(visible(str(value)))
-
-
-def _utc(epoch: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=epoch)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -25,6 +25,7 @@ from clickstream.io.charts import (
     table,
     tag,
     time_chart,
+    utc,
 )
 from clickstream.io.errors import UserError
 
@@ -220,7 +221,7 @@ FROM (SELECT timed_clicks, time_spent_seconds / timed_clicks AS mean FROM pages 
 
 COUNTRIES = """
 SELECT COUNT(*) OVER (), country, SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds)
-FROM page_metrics GROUP BY country ORDER BY 3 DESC, 2 LIMIT 20"""
+FROM page_metrics GROUP BY country ORDER BY 3 DESC, 2 LIMIT 12"""
 
 REJECTIONS = """
 SELECT SUM(records) OVER (), example.reason, records, source, position, detail, CAST(substr(raw, 1, :shown) AS BLOB), length(raw)
@@ -239,8 +240,8 @@ def _over_time(connection: sqlite3.Connection) -> OverTime | None:
     start -= start % step
     found = {i: Bucket(*sums) for i, *sums in connection.execute(BUCKETS, {"start": start, "end": end, "step": step})}
     buckets = tuple(found.get(i, Bucket(0, 0, 0.0)) for i in range(-(-(end - start) // step)))
-    totals = (windows, rows, clicks, timed, seconds, _utc(first), _utc(last), shortest, longest)
-    return OverTime(*totals, _utc(start), step, buckets)
+    totals = (windows, rows, clicks, timed, seconds, utc(first), utc(last), shortest, longest)
+    return OverTime(*totals, utc(start), step, buckets)
 
 
 def _bucket_seconds(seconds: int, window: int) -> int:
@@ -268,10 +269,6 @@ def _countries(connection: sqlite3.Connection) -> tuple[int, tuple[Country, ...]
 def _rejections(connection: sqlite3.Connection) -> tuple[int, tuple[Rejection, ...]]:
     rows = connection.execute(REJECTIONS, {"shown": RAW_SHOWN}).fetchall()
     return (rows[0][0] if rows else 0), tuple(Rejection._make(row[1:]) for row in rows)
-
-
-def _utc(epoch: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=epoch)
 
 
 def render_report(figures: Figures, *, run: RunCounts | None = None) -> str:
@@ -328,7 +325,12 @@ def _headline(figures: Figures, run: RunCounts | None) -> Html:
         stored["Mean time spent"] = duration(time.time_spent_seconds / time.timed_clicks)
     parts = [tag("h3", "In the database"), _tiles(stored | {"Rejected records": figures.rejected})]
     if run:
-        this_run = {"Read": run.read, "Accepted": run.accepted, "Rejected": run.rejected, "Too late": run.too_late}
+        this_run = {
+            "Read": run.read,
+            "= accepted": run.accepted,
+            "+ rejected": run.rejected,
+            "+ too late": run.too_late,
+        }
         parts = [tag("h3", "This run"), _tiles(this_run), *parts]
     if not time:
         parts.append(tag("p", "No clicks yet: the page fills when the pipeline has written its first window."))

@@ -170,3 +170,16 @@ def test_a_table_in_chunks_or_a_slice_of_one_is_cut_like_any_other() -> None:
     chunked = pa.concat_tables([table(clicks[:17]), table([]), table(clicks)]).slice(17)
     found = as_oracle_rows(iterate_metrics(chunked, window_seconds=60))
     assert found == expected_rows(clicks, window_seconds=60)
+
+
+def test_a_batch_is_cut_into_one_piece_a_window_and_shard() -> None:
+    """However its clicks are mixed: a piece costs a Beam element."""
+    chance = random.Random(4)
+    clicks = [
+        Click("u", 1_793_527_200_000 + 60_000 * chance.randrange(10), f"https://a.example/{n % 40}", "Kenya", None)
+        for n in range(2000)
+    ]
+    pieces = cut_by_window(table(clicks), window_seconds=60, shards=4)
+    assert len({(piece.shard, piece.window_start_ms) for piece in pieces}) == len(pieces) == 40
+    assert sum(piece.partials.num_rows for piece in pieces) == 2000
+    assert len(cut_by_window(table(clicks), window_seconds=60, shards=1)) == 10

@@ -112,6 +112,8 @@ def test_the_limit_of_bytes_is_inclusive_and_checked_before_anything_else() -> N
     value = flat()
     for limit, expected in ((len(value), []), (len(value) - 1, ["record_too_large"])):
         assert [r.reason for r in decode_records([value], max_record_bytes=limit).refused] == expected
+    beside = decode_records([value, value + b" ", b"\xff", value], max_record_bytes=len(value))
+    assert [(r.number, r.reason) for r in beside.refused] == [(1, "record_too_large"), (2, "invalid_utf8")]
     assert decode_records([b"\xff" * 10], max_record_bytes=9).refused[0].reason == "record_too_large"
 
 

@@ -179,13 +179,21 @@ def _check(tables: list[pa.Table], events: list[dict] = EVENTS) -> None:
     assert as_oracle_rows(tables) == expected.rows
 
 
-def test_lateness_on_time_late_and_too_late() -> None:
+@pytest.mark.parametrize(
+    ("lateness", "panes"),
+    [
+        (0, [[(1, 1, 2)]]),
+        (60, [[(1, 1, 2)], [(2, 2, 4)]]),
+        (2000, [[(1, 1, 2)], [(2, 2, 4)], [(3, 3, 6)]]),
+    ],
+)
+def test_lateness_on_time_late_and_too_late(lateness, panes) -> None:
     """A late click publishes its window again, whole; one behind the allowed lateness doesn't."""
     stream = (
         Stream()
         .advance_watermark_to(START)
         .add_elements([_clicks(event("u1", 10))])
-        .advance_watermark_to(START + 300)
+        .advance_watermark_to(START + 330)
         .add_elements([_clicks(event("u2", 20))])
         .advance_watermark_to(START + 1000)
         .add_elements([_clicks(event("u3", 30))])
@@ -193,13 +201,12 @@ def test_lateness_on_time_late_and_too_late() -> None:
     )
     with Pipeline(options=PipelineOptions(streaming=True, allow_unsafe_triggers=True)) as pipeline:
         parsed = pipeline | stream | ParseClicks()
-        rows = (
-            parsed.clicks | MeasureTimeSpent(TimeSpentPolicy("fixed", 1)) | AggregateByPage(allowed_lateness_seconds=60)
-        )
+        measured = parsed.clicks | MeasureTimeSpent(TimeSpentPolicy("fixed", 1))
+        rows = measured | AggregateByPage(allowed_lateness_seconds=lateness)
         counts = rows | beam.Map(
             lambda table: [(r["clicks"], r["unique_users"], r["version"]) for r in table.to_pylist()]
         )
-        assert_that(counts, equal_to([[(1, 1, 2)], [(2, 2, 4)]]))
+        assert_that(counts, equal_to(panes))
 
 
 def test_an_early_pane_is_followed_by_the_whole_window() -> None:
