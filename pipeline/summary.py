@@ -1,31 +1,40 @@
 """What a user reads in the terminal: a line of progress while a bounded job runs, and a summary when it is done."""
 
-import shutil
+import os
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator
 from types import TracebackType
+from typing import TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clickstream.io.charts import shortened, visible
 from clickstream.io.report import Figures, Page
 from clickstream.pipeline.counts import Counts
 from clickstream.pipeline.output_dir import OutputDir
 
 _PAGES = 10
-_URL_WIDTH = 60
-_PIPED_WIDTH = 120
+_SHORTEST_URL = 20
+_RATE_OVER_SECONDS = 3.0
+_HEADINGS = ("clicks", "mean time, s", "time known")
 _QUESTION = "SELECT url, SUM(clicks) FROM page_metrics GROUP BY 1 ORDER BY 2 DESC LIMIT 5"
 
 
 class ProgressLine:
-    """Rewrites one line of the terminal: records read, records a second, share done, rejected. Says nothing when piped."""
+    """Rewrites one line of the terminal: records read, records a second, share done, rejected. Says nothing when piped.
+
+    A context manager; the line is gone when it ends. `update` may be called from any one thread.
+    """
 
     def __init__(self, *, total_bytes: int | None) -> None:
         self._total_bytes = total_bytes
-        self._terminal = sys.stderr.isatty()
-        self._started = time.monotonic()
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._seen = deque([(time.monotonic(), 0)])
 
     def __enter__(self) -> "ProgressLine":
         return self
@@ -33,67 +42,53 @@ class ProgressLine:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._terminal:
             sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
     def update(self, *, records: int, bytes_read: int, rejected: int) -> None:
-        """Shows how far the job is. `total_bytes` None: how much there is isn't known (compressed logs)."""
+        """Shows how far the job is; the counts are totals so far. `total_bytes` None: how much there is isn't known (compressed logs)."""
         if not self._terminal:
             return
-        seconds = max(time.monotonic() - self._started, 0.001)
         share = f" | {min(1.0, bytes_read / self._total_bytes):.0%}" if self._total_bytes else ""
-        sys.stderr.write(
-            f"\r\x1b[K{records:,} records | {records / seconds:,.0f} records/s{share} | rejected {rejected:,}"
-        )
+        line = f"{records:,} records | {self._rate(records):,.0f} records/s{share} | rejected {rejected:,}"
+        # A line as wide as the terminal would wrap, and then only its second half be rewritten.
+        sys.stderr.write(f"\r\x1b[K{line[: _columns(sys.stderr) - 1]}")
         sys.stderr.flush()
+
+    def _rate(self, records: int) -> float:
+        """Records a second over the last few seconds: start-up doesn't count, and a stall shows."""
+        now = time.monotonic()
+        self._seen.append((now, records))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - _RATE_OVER_SECONDS:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        return (records - before) / max(now - then, 0.001)
 
 
 def print_summary(output: OutputDir, counts: Counts, figures: Figures, seconds: float, *, sample: bool) -> None:
     """Prints the top pages, what became of the records, where the results are and what to try next.
 
-    Colours and box lines on a terminal only. Nothing from the data is taken for markup or a control sequence.
+    Colours, box lines and shortened URLs on a terminal only; piped, plain lines with whole URLs. Nothing from the data is taken
+    for markup or a control sequence, and what the output's encoding can't say is written as its code.
     """
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-    if figures.top_pages:
-        console.print(_pages_table(figures.top_pages[:_PAGES], plain=not console.is_terminal))
-    console.print(
-        f"read {counts.read:,} = accepted {counts.accepted:,} + rejected {counts.rejected:,} + too late {counts.too_late:,}"
-        f"  ({seconds:.1f} s)"
-    )
-    if counts.rejected_by_reason:
-        reasons = ", ".join(f"{reason} {number:,}" for reason, number in counts.rejected_by_reason.items())
-        console.print(f"rejected: {reasons}", markup=False)
-    over_time = figures.over_time
-    console.print(f"rows {over_time.rows if over_time else 0:,} in {over_time.windows if over_time else 0:,} windows")
-    console.print(f"\nResults: {output.database}\n         {output.bulk_file}\n         {output.report}", markup=False)
-    console.print(_next_steps(output, sample=sample), markup=False)
+    stream = sys.stdout
+    terminal = stream.isatty()
+    pages = figures.top_pages[:_PAGES]
+    head = _pages_in_a_box(pages, stream) if terminal else _pages_in_lines(pages)
+    text = "\n".join([*head, *_counts(counts, figures, seconds), "", *_places(output), "", *_next_steps(output, sample)])
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
 
 
-def _pages_table(pages: tuple[Page, ...], *, plain: bool) -> Table:
-    width = max(20, min(_URL_WIDTH, shutil.get_terminal_size((120, 24)).columns - 40))
-    table = Table(box=None if plain else Table().box, title="Top pages", title_justify="left")
-    table.add_column("page", no_wrap=True)
-    for name in ("clicks", "mean time, s", "time known"):
-        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
-    for page in pages:
-        mean = f"{page.time_spent_seconds / page.timed_clicks:.1f}" if page.timed_clicks else "-"
-        known = f"{page.timed_clicks / page.clicks:.0%}" if page.clicks else "-"
-        table.add_row(Text(shorten(page.url, width)), f"{page.clicks:,}", mean, known)
-    return table
+def _pages_in_lines(pages: tuple[Page, ...]) -> Iterator[str]:
+    if pages:
+        yield "Top pages"
+        for cells in (_HEADINGS, *map(_cells, pages)):
+            url = "page" if cells is _HEADINGS else visible(pages[0].url)
+            yield url
+    yield ""
 
 
-def shorten(text: str, width: int) -> str:
-    """The text on one line of at most `width` characters, cut in the middle, with nothing that a terminal would obey."""
-    plain = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    if len(plain) <= width:
-        return plain
-    head = (width - 1) // 2
-    return f"{plain[:head]}…{plain[len(plain) - (width - 1 - head) :]}"
-
-
-def _next_steps(output: OutputDir, *, sample: bool) -> str:
-    own = "" if not sample else "\n  your own log:   ./run_local.sh --input='logs/*.ndjson' --output_dir=results"
-    return (
-        f"\nNext:{own}"
-        f"\n  look:           open {output.report}"
-        f'\n  ask:            sqlite3 {output.database} "{_QUESTION}"'
-        "\n  live on Kafka:  ./run_local.sh --help"
-    )
+def _cells(page: Page) -> tuple[str, str, str]:
+    mean = f"{page.time_spent_seconds / page.timed_clicks:.1f}" if page.timed_clicks else "-"
+    return f"{page.clicks:,}", mean, f"{page.timed_clicks / page.clicks:.0%}" if page.clicks else "-"
