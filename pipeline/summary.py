@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -71,24 +71,86 @@ def print_summary(output: OutputDir, counts: Counts, figures: Figures, seconds: 
     for markup or a control sequence, and what the output's encoding can't say is written as its code.
     """
     stream = sys.stdout
-    terminal = stream.isatty()
     pages = figures.top_pages[:_PAGES]
-    head = _pages_in_a_box(pages, stream) if terminal else _pages_in_lines(pages)
-    text = "\n".join([*head, *_counts(counts, figures, seconds), "", *_places(output), "", *_next_steps(output, sample)])
+    head = _pages_in_box(pages, stream) if stream.isatty() else _pages_in_lines(pages)
+    rest = (_counts(counts, figures, seconds), _places(output), _next_steps(output, sample=sample))
+    text = "\n\n".join("\n".join(part) for part in (head, *rest) if part) + "\n"
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
 
 
-def _pages_in_lines(pages: tuple[Page, ...]) -> Iterator[str]:
-    if pages:
-        yield "Top pages"
-        for cells in (_HEADINGS, *map(_cells, pages)):
-            url = "page" if cells is _HEADINGS else visible(pages[0].url)
-            yield url
-    yield ""
+def _pages_in_lines(pages: Sequence[Page]) -> list[str]:
+    lines = [(*_HEADINGS, "page"), *((*_cells(page), visible(page.url)) for page in pages)]
+    aligned = [f"{clicks:>14}  {mean:>12}  {known:>10}  {url}" for clicks, mean, known, url in lines]
+    return ["Top pages", *aligned] if pages else []
+
+
+def _pages_in_box(pages: Sequence[Page], stream: TextIO) -> list[str]:
+    console = Console(file=stream, force_terminal=True)
+    rows = [_cells(page) for page in pages]
+    table = Table(title="Top pages", title_justify="left")
+    table.add_column("page", no_wrap=True)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    numbers = sum(max(map(len, column)) + 3 for column in zip(_HEADINGS, *rows, strict=True))
+    for page, cells in zip(pages, rows, strict=True):
+        table.add_row(Text(_fitted(visible(page.url), console.width - numbers - 4)), *cells)
+    with console.capture() as printed:
+        console.print(table)
+    return printed.get().splitlines() if pages else []
 
 
 def _cells(page: Page) -> tuple[str, str, str]:
     mean = f"{page.time_spent_seconds / page.timed_clicks:.1f}" if page.timed_clicks else "-"
     return f"{page.clicks:,}", mean, f"{page.timed_clicks / page.clicks:.0%}" if page.clicks else "-"
+
+
+def _fitted(text: str, cells: int) -> str:
+    """The text with its middle cut out, so that it fills at most so many cells of a terminal (some characters fill two)."""
+    length = max(cells, _SHORTEST_URL)
+    while cell_len(cut := shortened(text, length)) > max(cells, _SHORTEST_URL):
+        length -= 1
+    return cut
+
+
+def _counts(counts: Counts, figures: Figures, seconds: float) -> list[str]:
+    outcome = (
+        f"accepted {counts.accepted:,} + rejected {counts.rejected:,} + too late {counts.too_late:,}"
+        f"  ({seconds:.1f} s, {counts.read / max(seconds, 0.001):,.0f} records/s)"
+    )
+    lines = [f"read {counts.read:,} = {outcome}"]
+    lost = counts.read - counts.accepted - counts.rejected - counts.too_late
+    if lost:
+        lines = [
+            f"read {counts.read:,}, {outcome}",
+            f"These don't add up: {lost:,} records are unaccounted for. Please report it.",
+        ]
+    if counts.rejected_by_reason:
+        reasons = (f"{visible(reason)} {number:,}" for reason, number in counts.rejected_by_reason.items())
+        lines.append(f"rejected: {', '.join(reasons)}")
+    stored = figures.over_time
+    return [*lines, f"rows {stored.rows:,} in {stored.windows:,} windows" if stored else "rows 0: no clicks yet"]
+
+
+def _places(output: OutputDir) -> list[str]:
+    first, *others = (visible(str(path)) for path in (output.database, output.bulk_file, output.report))
+    return [f"Results: {first}", *(f"         {other}" for other in others)]
+
+
+def _next_steps(output: OutputDir, *, sample: bool) -> list[str]:
+    own = ["  your own log:   ./run_local.sh --input='logs/*.ndjson' --output_dir=results"] if sample else []
+    return [
+        "Next:",
+        *own,
+        f"  look:           open {visible(str(output.report))}",
+        f'  ask:            sqlite3 {visible(str(output.database))} "{_QUESTION}"',
+        "  live on Kafka:  ./run_local.sh --help",
+    ]
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
