@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
 import apache_beam as beam
@@ -144,6 +145,8 @@ def _watch(result: PipelineResult, stop: threading.Event) -> int:
             status.show(result)
             note_progress(status.rows_written)
             if stop.wait(_POLL_SECONDS) or os.getppid() != supervisor:
+                with suppress(Exception):  # the runner may be gone already: ending is what was asked for
+                    status.summary(result)
                 return _cancel(result)
     if result.state == PipelineState.DONE:
         status.summary(result)

@@ -19,6 +19,7 @@ class LiveFigures(NamedTuple):
     """Where a live job stands. Counts are since its start; `lag` is records behind the end, by partition; the watermark is in ms."""
 
     read: int = 0
+    accepted: int = 0
     rows_written: int = 0
     rejected: int = 0
     too_late: int = 0
@@ -38,6 +39,7 @@ def read_figures(result: PipelineResult) -> LiveFigures:
     gauges = {g.key.metric.name: g.result.value for g in found["gauges"] if g.result is not None}
     return LiveFigures(
         read=totals["clickstream:records_read"],
+        accepted=totals["clickstream:clicks_accepted"],
         rows_written=max(totals["clickstream.sql:rows_written"], totals["clickstream.elasticsearch:documents_written"]),
         rejected=totals["clickstream.rejected:rejected"],
         too_late=totals["clickstream:clicks_too_late"],
@@ -81,13 +83,13 @@ class StatusLine:
             sys.stderr.flush()
 
     def summary(self, result: Any) -> None:
-        """Prints what a bounded run did."""
+        """Prints what a run did, so far if it is being stopped."""
         figures = read_figures(result)
-        accepted = figures.read - figures.rejected - figures.too_late
         sys.stdout.write(
-            f"read {figures.read} = accepted {accepted} + rejected {figures.rejected} + too late {figures.too_late}\n"
+            f"read {figures.read} = accepted {figures.accepted} + rejected {figures.rejected} + too late {figures.too_late}\n"
             f"rows written {figures.rows_written}\n"
         )
+        sys.stdout.flush()
 
 
 def status_text(figures: LiveFigures, rate: float) -> str:

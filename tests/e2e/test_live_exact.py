@@ -1,0 +1,113 @@
+"""The live job on real servers, to the row: what both stores hold is what the topic's records come to."""
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from e2e.live_harness import FULL, Record
+from e2e.live_stores import Bench, click_of, oracle, rejects, sums_of
+
+from clickstream.io.sample import SampleOptions, sample_records
+
+EVENTS = 1_000_000 if FULL else 100_000
+WINDOW = 20
+# Within a partition no record comes more than 35 s after a later one; 40 s would still be in time, hours are not.
+IN_TIME = {"disorder_seconds": 5, "late_by_seconds": 30, "late_share": 0.02, "broken_share": 0.01}
+TIMING = ("--disorder=10s", "--allowed_lateness=30s", f"--window_seconds={WINDOW}", "--idle=15s")
+TOO_LATE = 500
+
+
+def sample(seed: int, events: int, start: datetime, seconds: float, **options) -> list[bytes]:
+    """Records of so many seconds from `start`, in order of arrival."""
+    chosen = SampleOptions(seed=seed, events=events, start=start, duration_seconds=seconds, **options)
+    return [record for batch in sample_records(chosen) for record in batch]
+
+
+class Finished:
+    """A job that has read a backlog, then more and too late records, and was stopped when the last window was written."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, topic = bench, bench.topic
+        start = datetime.now(timezone.utc) - timedelta(hours=4)
+        topic.send(sample(1, EVENTS * 9 // 10, start, 3000, **IN_TIME))
+        topic.flush()
+        self.job = bench.job(*TIMING)
+        self.job.start()
+        try:
+            # A window is written: the watermark is hours beyond what comes too late, in this run for sure.
+            self.job.wait_until(lambda: bool(bench.sums()[0]), 60, "the first window")
+            late = sample(2, TOO_LATE, start - timedelta(hours=3), 600, broken_share=0)
+            more = sample(3, EVENTS // 10 - TOO_LATE, start + timedelta(hours=2), 600, **IN_TIME)
+            topic.send(record for place, pair in enumerate(more) for record in (pair, *late[place : place + 1]))
+            topic.flush()
+            self.records, self.late = topic.records(), set(late)
+            self.kept = [record for record in self.records if record.value not in self.late]
+            self.expected = oracle(self.kept, WINDOW)
+            sums = sums_of(self.expected)
+            began = time.monotonic()
+            self.job.wait_until(lambda: bench.sums() == (sums, sums), 600 if FULL else 120, "all windows")
+            print(
+                f"{EVENTS:,} events, {len(self.expected):,} rows; the last window {time.monotonic() - began:.0f} s on"
+            )
+            time.sleep(2)
+            self.status, self.seconds = self.job.stop(signal.SIGTERM)
+        finally:
+            self.job.kill()
+
+    def counts(self) -> dict[str, int]:
+        """What the job says that became of the records."""
+        said = re.search(r"read (\d+) = accepted (\d+) \+ rejected (\d+) \+ too late (\d+)", self.job.out)
+        assert said, self.job.out
+        return dict(zip(("read", "accepted", "rejected", "too late"), map(int, said.groups()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def finished(kafka, mariadb, elasticsearch, prism, tmp_path_factory) -> Iterator[Finished]:
+    """One run for the tests of this module."""
+    return Finished(Bench(kafka, mariadb, elasticsearch, prism, tmp_path_factory.mktemp("exact")))
+
+
+pytestmark = pytest.mark.timeout(1800 if FULL else 300)
+
+
+def test_both_stores_equal_the_oracle_row_for_row(finished) -> None:
+    assert len(finished.records) == EVENTS
+    assert finished.bench.sql_rows() == finished.expected
+    assert finished.bench.documents() == finished.expected
+
+
+def test_each_broken_record_is_a_dead_letter_once_with_its_bytes(finished) -> None:
+    broken = rejects(finished.records)
+    assert EVENTS * 0.008 < len(broken) < EVENTS * 0.012
+    assert finished.bench.dead_letters() == broken
+
+
+def test_read_is_accepted_and_rejected_and_too_late(finished) -> None:
+    """Each count by itself, not only the sum."""
+    late = [record for record in finished.records if record.value in finished.late]
+    accepted = sum(click_of(record.value) is not None for record in finished.kept)
+    assert len(late) == TOO_LATE
+    assert finished.counts() == {
+        "read": EVENTS,
+        "accepted": accepted,
+        "rejected": len(rejects(finished.records)),
+        "too late": TOO_LATE,
+    }
+
+
+def test_it_ended_in_order(finished) -> None:
+    assert (finished.status, finished.job.processes()) == (0, [])
+    assert finished.seconds < 15
+    assert finished.job.err == "Stopped. What wasn't written yet is read again next time.\n"
+
+
+def test_committed_offsets_are_behind_the_records_of_unwritten_windows_only(finished) -> None:
+    """All windows are written; but the last ones still took late clicks, so that their records are read again."""
+    committed = finished.bench.topic.committed(finished.bench.group)
+    left = [record for record in finished.records if record.offset >= committed[record.partition]]
+    assert all(committed.values())
+    assert len(left) < EVENTS / 10
+    _ = Record
