@@ -22,7 +22,15 @@ REQUIRED = [
     "SQLAlchemy>=1.4.50,<2",  # beam-nuggets pins it
     "zstandard>=0.22",
 ]
-TEST = ["duckdb>=1.1", "hypothesis>=6.100", "mypy>=1.14", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.9", "types-PyMySQL"]
+TEST = [
+    "duckdb>=1.1",
+    "hypothesis>=6.100",
+    "mypy>=1.14",
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "ruff>=0.9",
+    "types-PyMySQL",
+]
 
 setup(
     name="clickstream-beam",

@@ -48,9 +48,10 @@ def shortened(text: str, most: int) -> str:
 def tag(name: str, *content: object, **attributes: object) -> Html:
     """Builds one element; content and attributes are escaped, `Html` content is not.
 
-    An attribute's trailing `_` is dropped, other `_` become `-`: `class_="bar"`, `aria_label="…"`.
+    An attribute's trailing `_` is dropped, other `_` become `-`: `class_="bar"`, `aria_label="…"`. A blank class is left out.
     """
-    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{_text(value)}"' for key, value in attributes.items())
+    named = ((key.rstrip("_").replace("_", "-"), _text(value)) for key, value in attributes.items())
+    written = "".join(f' {key}="{value}"' for key, value in named if key != "class" or value.strip())
     return Html(f"<{name}{written}>{joined(content)}</{name}>")
 
 
@@ -110,27 +111,35 @@ def table(
         headings: One per column.
         rows: Cells: `Html`, or anything else, which is escaped.
         numbers: One letter per column: `n` for numbers (right-aligned), anything else for text.
-        name: The table's class; roles are spelt out because style sheets that stack rows take them away from screen readers.
+        name: The table's class. With `stack` in it, the style sheet stacks a row's cells on a narrow screen: then each cell
+            carries its heading, and roles are spelt out, because such a style takes them away from screen readers.
     """
+    stacks = "stack" in name.split()
+
+    def role(of: str) -> dict[str, str]:
+        return {"role": of} if stacks else {}
+
+    def cell(content: object, heading: str, kind: str) -> Html:
+        label = {"data_label": heading} if stacks else {}
+        return tag("td", content, class_=kind, **role("cell"), **label)
+
     kinds = numbers.ljust(len(headings))
-    head = (
-        tag("th", text, scope="col", role="columnheader", class_=kind)
-        for text, kind in zip(headings, kinds, strict=True)
-    )
+    columns = list(zip(headings, kinds, strict=True))
+    head = (tag("th", text, scope="col", class_=kind, **role("columnheader")) for text, kind in columns)
     body = (
-        joined(
-            tag("td" if i else "th", cell, role="cell" if i else "rowheader", class_=kinds[i], data_label=headings[i])
-            for i, cell in enumerate(row)
+        (
+            tag("th", first, scope="row", **role("rowheader")),
+            *(cell(content, *column) for content, column in zip(others, columns[1:], strict=True)),
         )
-        for row in rows
+        for first, *others in rows
     )
     return tag(
         "table",
         tag("caption", caption),
-        tag("thead", tag("tr", *head, role="row"), role="rowgroup"),
-        tag("tbody", *(tag("tr", cells, role="row") for cells in body), role="rowgroup"),
+        tag("thead", tag("tr", *head, **role("row")), **role("rowgroup")),
+        tag("tbody", *(tag("tr", *cells, **role("row")) for cells in body), **role("rowgroup")),
         class_=name,
-        role="table",
+        **role("table"),
     )
 
 

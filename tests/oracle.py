@@ -116,7 +116,7 @@ def _click(fields: dict[str, Any], now_ms: int | None, skew_ms: int) -> Click | 
     millis, end = read_time(fields["timestamp"]), fields.get("session_end")
     if millis is None or (now_ms is not None and millis > now_ms + skew_ms):
         return None
-    if end is not None and ((end := read_time(end)) is None or end < millis):
+    if end is not None and ((end := read_time(end)) is None or not 0 <= end - millis <= 366 * 86_400_000):
         return None
     user, country = fields["user_id"].strip(), fields["country"].strip()
     if not 0 < len(user) <= 512 or not 0 < len(country) <= 128:

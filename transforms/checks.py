@@ -8,12 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.decode import MAX_TEXT_LENGTH, Refusal
+from clickstream.transforms.decode import Refusal
+from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
 from clickstream.transforms.schema import UTC_MS
 from clickstream.transforms.times import Millis, to_epoch_ms
 from clickstream.transforms.urls import UrlError, normalise_url
-
-MAX_COUNTRY_LENGTH = 128
 
 Mask = npt.NDArray[np.bool_]
 
@@ -64,6 +63,8 @@ def check_session_ends(raw: Sequence[Any], checks: Checks, start: Millis) -> pa.
         given & ~valid, "invalid_session_end", "session_end is no ISO 8601 time, epoch seconds or epoch milliseconds"
     )
     checks.refuse(given & (end < start), "invalid_session_end", "session_end lies before timestamp")
+    too_long = end - start > LONGEST_SECONDS * 1000
+    checks.refuse(given & too_long, "invalid_session_end", "session_end lies more than 366 days after timestamp")
     return pa.array(end, mask=~(given & valid)).cast(UTC_MS)
 
 

@@ -13,10 +13,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
+
 Time: TypeAlias = str | int | float
-MAX_TEXT_LENGTH = 512
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
-Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=366 * 86_400)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SECONDS)]
 
 
 class ClickData(msgspec.Struct, gc=False):

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-LONGEST_SECONDS = 366 * 86_400
+from clickstream.transforms.limits import LONGEST_SECONDS
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from clickstream.transforms import checks as check
 from clickstream.transforms.decode import Decoded, Refusal, decode_records
+from clickstream.transforms.limits import MAX_COUNTRY_LENGTH
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
 from clickstream.transforms.times import Millis
 
@@ -95,7 +96,7 @@ def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Tab
     columns = {
         "timestamp": pa.array(millis).cast(UTC_MS),
         "user_id": check.check_required_text("user_id", raw["user_id"], checks),
-        "country": check.check_required_text("country", raw["country"], checks, check.MAX_COUNTRY_LENGTH),
+        "country": check.check_required_text("country", raw["country"], checks, MAX_COUNTRY_LENGTH),
         "url": check.check_urls(raw["url"], checks, rewrite=options.normalise_urls),
         "session_end": check.check_session_ends(raw["session_end"], checks, millis),
     }

@@ -90,7 +90,7 @@ class Bench:
         return rows
 
     def documents(self) -> dict[Key, Row]:
-        self.ask(f"{self.index}/_refresh", {})
+        self.ask(f"{self.index}/_refresh")
         rows: dict[Key, Row] = {}
         query, count = {**_SORT, "version": True}, 0
         while hits := self.ask(f"{self.index}/_search", query)["hits"]["hits"]:
@@ -121,7 +121,7 @@ class Bench:
         total = {"clicks": {"sum": {"field": "clicks"}}}
         windows = {"windows": {"terms": {"field": "window_start", "size": 10_000}, "aggs": total}}
         try:
-            self.ask(f"{self.index}/_refresh", {})
+            self.ask(f"{self.index}/_refresh")
             buckets = self.ask(f"{self.index}/_search", {"size": 0, "aggs": windows})["aggregations"]["windows"][
                 "buckets"
             ]

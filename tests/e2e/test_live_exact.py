@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from e2e.live_harness import FULL, Record
+from e2e.live_harness import FULL
 from e2e.live_stores import Bench, click_of, oracle, rejects, sums_of
 
 from clickstream.io.sample import SampleOptions, sample_records
@@ -110,4 +110,3 @@ def test_committed_offsets_are_behind_the_records_of_unwritten_windows_only(fini
     left = [record for record in finished.records if record.offset >= committed[record.partition]]
     assert all(committed.values())
     assert len(left) < EVENTS / 10
-    _ = Record
