@@ -158,11 +158,15 @@ def write_report(db_path: str | Path, html_path: str | Path, *, run: RunCounts |
         run: The counts of the run that has just ended, if the page should show them.
 
     Raises:
-        UserError: There is no database.
-        OSError: The page can't be written.
+        UserError: There is no database, or the page can't be written.
     """
     figures = read_figures(db_path)
-    Path(html_path).write_bytes(render_report(figures, run=run).encode())
+    page = render_report(figures, run=run).encode()
+    try:
+        Path(html_path).write_bytes(page)
+    except OSError as error:
+        message = f"The report {html_path} can't be written ({error.strerror}): the database is whole; make room or choose another place."
+        raise UserError(message) from None
     return figures
 
 
@@ -200,7 +204,7 @@ FROM page_metrics GROUP BY window_start"""
 RANGES = """
 SELECT COUNT(*), SUM(rows), SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds), MIN("start"), MAX("end"),
        MIN("end" - "start"), MAX("end" - "start"),
-       MIN("start") FILTER (WHERE upto > total * 0.005), MAX("end") FILTER (WHERE upto - clicks < total * 0.995)
+       MIN(CASE WHEN upto >= total * 0.005 THEN "start" END), MAX(CASE WHEN upto - clicks <= total * 0.995 THEN "end" END)
 FROM (SELECT *, SUM(clicks) OVER (ORDER BY "start") AS upto, SUM(clicks) OVER () AS total FROM windows)"""
 
 BUCKETS = """

@@ -121,7 +121,10 @@ def _engine(options: PipelineOptions, *, bounded: bool) -> str:
     if options.view_as(KafkaOptions).kafka_splits != "one":
         message = "--kafka_splits=per_partition loses events on Prism, which keeps one watermark for all: leave it out."
         raise UserError(message)
-    options.view_as(PrismRunnerOptions).prism_location = find_prism(options)
+    prism = options.view_as(PrismRunnerOptions)
+    prism.prism_location = find_prism(options)
+    if prism.prism_log_level == "info":  # its default: it would announce each job and worker
+        prism.prism_log_level = "error"
     return "PrismRunner"
 
 
@@ -140,14 +143,16 @@ def _stop_on_signals() -> threading.Event:
 def _watch(result: PipelineResult, stop: threading.Event) -> int:
     """Waits for the job's end, for `stop` or for the supervisor's death, and shows how it is doing."""
     supervisor = os.getppid()
+    asked = False
     with StatusLine() as status:
-        while not PipelineState.is_terminal(result.state):
+        while not asked and not PipelineState.is_terminal(result.state):
             status.show(result)
             note_progress(status.rows_written)
-            if stop.wait(_POLL_SECONDS) or os.getppid() != supervisor:
-                with suppress(Exception):  # the runner may be gone already: ending is what was asked for
-                    status.summary(result)
-                return _cancel(result)
+            asked = stop.wait(_POLL_SECONDS) or os.getppid() != supervisor
+    if asked:
+        with suppress(Exception):  # the runner may be gone already: ending is what was asked for
+            status.summary(result)
+        return _cancel(result)
     if result.state == PipelineState.DONE:
         status.summary(result)
         return 0
@@ -156,11 +161,13 @@ def _watch(result: PipelineResult, stop: threading.Event) -> int:
 
 
 def _cancel(result: PipelineResult) -> int:
-    logging.disable()  # what workers say while they are taken down means nothing
+    logging.disable()
+    said = os.dup(2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what workers say while they are taken down means nothing
     cancelling = threading.Thread(target=result.cancel, daemon=True)
     cancelling.start()
     deadline = time.monotonic() + STOP_SECONDS
     while cancelling.is_alive() and time.monotonic() < deadline:
         cancelling.join(_POLL_SECONDS)
-    sys.stderr.write("Stopped. What wasn't written yet is read again next time.\n")
+    os.write(said, b"Stopped. What wasn't written yet is read again next time.\n")
     return 0

@@ -30,6 +30,8 @@ class LiveFigures(NamedTuple):
 
 def read_figures(result: PipelineResult) -> LiveFigures:
     """Asks the runner for the job's metrics, and adds them up over steps."""
+    if hasattr(result, "_metrics"):
+        result._metrics = None  # noqa: SLF001 (a portable runner's result remembers its first answer for ever)
     found = result.metrics().query(MetricsFilter())
     totals: Counter[str] = Counter()
     for counter in found["counters"]:

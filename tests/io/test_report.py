@@ -240,7 +240,9 @@ def test_hostile_text_is_shown_and_does_nothing(tmp_path, text):
     page = Page(html)
     check_harmless(page, html)
     assert [name for name, _ in page.tags] == [name for name, _ in Page(harmless).tags]
-    assert sum(name == "bdi" for name, _ in page.tags) == 8  # isolated: two pages, two countries, four texts of a letter
+    assert (
+        sum(name == "bdi" for name, _ in page.tags) == 8
+    )  # isolated: two pages, two countries, four texts of a letter
     shown = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
     for cell in (page.table("pages, by clicks")[0][0], page.table("countries, by clicks")[1][0]):
         head, cut, tail = cell.partition("…")
@@ -334,6 +336,11 @@ def test_no_database_is_a_clear_error(tmp_path):
     with pytest.raises(UserError, match=r"No database at .*none\.db: run the pipeline first"):
         write_report(tmp_path / "none.db", tmp_path / "r.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_cannot_be_written_is_a_clear_error(tmp_path):
+    with pytest.raises(UserError, match=r"report\.html can't be written \(No such file or directory\)"):
+        write_report(database(tmp_path / "c.db"), tmp_path / "none" / "report.html")
 
 
 def test_200_000_rows_take_seconds_and_the_page_stays_small(tmp_path):

@@ -15,6 +15,7 @@ from tests.services.errors import ServiceError
 from tests.services.kafka import Kafka
 from tests.services.mariadb import MariaDb
 from tests.services.mysql import MySql
+from tests.services.prism import find_prism
 from tests.services.services import KINDS, Services, install
 from tests.services.sql import SqlServer
 
@@ -77,3 +78,9 @@ def sql_server(services: Services, request: pytest.FixtureRequest) -> SqlServer:
 def elasticsearch(services: Services) -> Elasticsearch:
     """An Elasticsearch node."""
     return services.get("elasticsearch")
+
+
+@pytest.fixture(scope="session")
+def prism() -> str:
+    """The program `prism`."""
+    return find_prism()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,14 +32,6 @@ from clickstream.transforms.schema import REJECTED_SCHEMA, BatchProgress
 WINDOW_MS, LATENESS_MS = 2_000, 1_000
 DISORDER_SECONDS, IDLE_SECONDS = 2.0, 3.0
 PARTITIONS = 4
-
-
-@pytest.fixture
-def prism():
-    """The Prism binary: `$CLICKSTREAM_PRISM`, else on PATH."""
-    found = os.environ.get("CLICKSTREAM_PRISM") or shutil.which("prism")
-    assert found, "Prism isn't there: put it on PATH or name it with CLICKSTREAM_PRISM."
-    return found
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""What the tests of the live job share."""
+"""Prism, Beam's runner for continuous jobs on one machine: found, or built with Go once."""
 
 import os
 import shutil
 from pathlib import Path
 
-import pytest
 from apache_beam.version import __version__ as beam_version
 
 from tests.services.errors import ServiceError
@@ -12,11 +11,11 @@ from tests.services.installing import installed
 from tests.services.installing import run as run_command
 
 
-@pytest.fixture(scope="session")
-def prism() -> str:
-    """The program `prism`: $CLICKSTREAM_PRISM, else on PATH, else built with Go into the servers' cache, once.
+def find_prism() -> str:
+    """The program: $CLICKSTREAM_PRISM, else on PATH, else built into the servers' cache.
 
-    Where none can be had, the tests that need it fail.
+    Raises:
+        ServiceError: None can be had.
     """
     found = os.environ.get("CLICKSTREAM_PRISM") or shutil.which("prism")
     return found or str(installed(f"prism-{beam_version}", _build) / "prism")

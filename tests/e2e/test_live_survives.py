@@ -1,0 +1,117 @@
+"""The live job when something dies: itself, at any moment; a store; the broker. Events keep coming meanwhile."""
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+from e2e.live_harness import FULL, LiveJob
+from e2e.live_stores import Bench, click_of, oracle, rejects, sums_of
+
+from clickstream.io.sample import SampleOptions, live_records
+
+WINDOW = 5
+RATE = 1000.0
+# No record is more than 6 s out of order, so that none is too late: 10 s are allowed.
+TIMING = ("--disorder=5s", "--allowed_lateness=5s", f"--window_seconds={WINDOW}", "--idle=10s")
+FEED = {"disorder_seconds": 2, "late_by_seconds": 4, "late_share": 0.02, "broken_share": 0.01}
+KILLS = 20 if FULL else 4
+OUTAGE = 60 if FULL else 20
+
+pytestmark = pytest.mark.timeout(2400 if FULL else 300)
+
+
+def fed(bench: Bench, seed: int) -> tuple[AbstractContextManager[None], threading.Event]:
+    """A steady feed, and the event that ends it."""
+    over = threading.Event()
+    records = live_records(SampleOptions(seed=seed, events=10_000_000, **FEED), RATE, over.is_set)
+    return bench.topic.fed(records), over
+
+
+def assert_exact_in_the_end(bench: Bench, job: LiveJob) -> None:
+    """All that was produced is in both stores, counted once; each broken record is a dead letter once."""
+    records = bench.topic.records()
+    expected = oracle(records, WINDOW)
+    sums = sums_of(expected)
+    job.wait_until(lambda: bench.sums() == (sums, sums), 120, "all windows")
+    assert bench.sql_rows() == expected
+    assert bench.documents() == expected
+    assert bench.dead_letters() == rejects(records)
+
+
+def assert_nothing_uncommitted_is_missing(bench: Bench) -> int:
+    """What is committed, both sinks have. Returns how many records are.
+
+    A record is committed when its window is closed for good, and by the feed's bound for disorder no more records of
+    that window can follow. So each row with a committed record must be there already as it will be in the end: not
+    only some row that is large enough, but the one of all the window's records.
+    """
+    committed = bench.topic.committed(bench.group)
+    records = bench.topic.records()
+    done = [record for record in records if record.offset < committed[record.partition]]
+    length = WINDOW * 1000
+    windows = {click.millis // length * length for r in done if (click := click_of(r.value))}
+    expected = {key: row for key, row in oracle(records, WINDOW).items() if key[0] in windows}
+    for stored in (bench.sql_rows(), bench.documents()) if windows else ():
+        assert {key: row for key, row in stored.items() if key[0] in windows} == expected
+    assert rejects(done).items() <= bench.dead_letters().items()
+    return len(done)
+
+
+def test_kills_at_random_moments_lose_and_double_nothing(kafka, mariadb, elasticsearch, prism, tmp_path) -> None:
+    bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
+    job, moments = bench.job(*TIMING), random.Random(20)
+    feed, over = fed(bench, seed=11)
+    committed = [0]
+    try:
+        with feed:
+            for _ in range(KILLS):
+                job.start()
+                time.sleep(moments.uniform(1, 26))
+                job.kill()
+                committed.append(assert_nothing_uncommitted_is_missing(bench))
+            job.start()
+            over.set()
+        assert_exact_in_the_end(bench, job)
+    finally:
+        over.set()
+        job.kill()
+    assert committed == sorted(committed)
+    assert committed[-1] > 0, "no kill came behind a commit"
+    print(f"{KILLS} kills; {len(bench.topic.records()):,} records, committed at each kill: {committed[1:]}")
+
+
+def restart(stop: Callable[[], None], start: Callable[[], None], seconds: float) -> None:
+    stop()
+    try:
+        time.sleep(seconds)
+    finally:
+        start()
+
+
+def test_outages_of_each_server_lose_and_double_nothing(kafka, mariadb, elasticsearch, prism, tmp_path) -> None:
+    """The job is started once, and gets over each outage by itself."""
+    bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
+    job = bench.job(*TIMING)
+    feed, over = fed(bench, seed=12)
+    job.start()
+    try:
+        with feed:
+            job.wait_until(lambda: min(map(len, bench.sums())) > 0, 60, "the first window")
+            for server, seconds in ((elasticsearch, OUTAGE), (mariadb, OUTAGE), (kafka, 5)):
+                restart(server.stop, server.start, seconds)
+                time.sleep(5)
+            over.set()
+        assert_exact_in_the_end(bench, job)
+        assert job.process.poll() is None
+    finally:
+        over.set()
+        job.kill()
+    restarts = len(re.findall("it restarts in", job.err))
+    print(
+        f"outages: {len(bench.topic.records()):,} records; the supervisor restarted the job {restarts} times\n{job.err}"
+    )
+    assert "Traceback" not in job.err
