@@ -215,7 +215,7 @@ def _times(start: datetime, seconds: int) -> Iterable[Html]:
     """The time axis: two to five marks (so many fit on a telephone) at round UTC times, with the date where a day begins."""
     bottom = PLOT_TOP + PLOT_HEIGHT
     yield tag("line", x1="0", x2="100%", y1=bottom, y2=bottom, class_="axis")
-    step = next((step for step in NICE_SECONDS if seconds / step <= 4), -(-seconds // (4 * DAY)) * DAY)
+    step = next((step for step in NICE_SECONDS if seconds / step <= 4.6), -(-seconds // (4 * DAY)) * DAY)
     began = int(start.timestamp())
     for epoch in range(-(-began // step) * step, began + seconds + 1, step):
         share = (epoch - began) / seconds

@@ -182,7 +182,8 @@ def read_figures(db_path: str | Path) -> Figures:
         raise UserError(message)
 
     def ask(query: Callable[[sqlite3.Connection], T]) -> T:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        # Not mode=ro: of a database in WAL mode that would leave its -wal and -shm files behind.
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)
         connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
         try:
             return query(connection)

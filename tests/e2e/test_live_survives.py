@@ -13,11 +13,11 @@ from e2e.live_stores import Bench, click_of, oracle, rejects, sums_of
 
 from clickstream.io.sample import SampleOptions, live_records
 
-WINDOW = 5
-RATE = 1000.0
-# No record is more than 6 s out of order, so that none is too late: 10 s are allowed.
-TIMING = ("--disorder=5s", "--allowed_lateness=5s", f"--window_seconds={WINDOW}", "--idle=10s")
-FEED = {"disorder_seconds": 2, "late_by_seconds": 4, "late_share": 0.02, "broken_share": 0.01}
+WINDOW = 3
+RATE = 500.0
+# No record is more than 5 s out of order, so that none is too late: 7 s are allowed.
+TIMING = ("--disorder=3s", "--allowed_lateness=4s", f"--window_seconds={WINDOW}", "--idle=10s")
+FEED = {"disorder_seconds": 2, "late_by_seconds": 3, "late_share": 0.02, "broken_share": 0.01}
 KILLS = 20 if FULL else 4
 OUTAGE = 60 if FULL else 20
 
@@ -42,7 +42,7 @@ def assert_exact_in_the_end(bench: Bench, job: LiveJob) -> None:
     assert bench.dead_letters() == rejects(records)
 
 
-def assert_nothing_uncommitted_is_missing(bench: Bench) -> int:
+def assert_both_have_what_is_committed(bench: Bench) -> int:
     """What is committed, both sinks have. Returns how many records are.
 
     A record is committed when its window is closed for good, and by the feed's bound for disorder no more records of
@@ -68,11 +68,14 @@ def test_kills_at_random_moments_lose_and_double_nothing(kafka, mariadb, elastic
     committed = [0]
     try:
         with feed:
-            for _ in range(KILLS):
+            for number in range(KILLS):
                 job.start()
-                time.sleep(moments.uniform(1, 26))
+                if number % 2:  # every other one lives to commit something, so that the check below has a case
+                    reached = committed[-1]
+                    job.wait_until(lambda: sum(bench.topic.committed(bench.group).values()) > reached, 60, "a commit")  # noqa: B023
+                time.sleep(moments.uniform(0, 12))
                 job.kill()
-                committed.append(assert_nothing_uncommitted_is_missing(bench))
+                committed.append(assert_both_have_what_is_committed(bench))
             job.start()
             over.set()
         assert_exact_in_the_end(bench, job)
@@ -80,7 +83,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(kafka, mariadb, elastic
         over.set()
         job.kill()
     assert committed == sorted(committed)
-    assert committed[-1] > 0, "no kill came behind a commit"
+    assert len(set(committed)) > KILLS // 2
     print(f"{KILLS} kills; {len(bench.topic.records()):,} records, committed at each kill: {committed[1:]}")
 
 

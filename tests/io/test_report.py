@@ -338,6 +338,23 @@ def test_no_database_is_a_clear_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_database_is_left_as_it_was(tmp_path):
+    path = database(tmp_path / "c.db", random_rows(100))
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    before = path.read_bytes()
+    write_report(path, tmp_path / "report.html")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["c.db", "report.html"]
+    assert path.read_bytes() == before
+
+
+def test_a_database_that_may_only_be_read_is_read(tmp_path):
+    path = database(tmp_path / "c.db", random_rows(100))
+    path.chmod(0o400)
+    assert read_figures(path).over_time.rows == 100
+
+
 def test_a_page_that_cannot_be_written_is_a_clear_error(tmp_path):
     with pytest.raises(UserError, match=r"report\.html can't be written \(No such file or directory\)"):
         write_report(database(tmp_path / "c.db"), tmp_path / "none" / "report.html")

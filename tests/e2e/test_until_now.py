@@ -1,0 +1,170 @@
+"""`--until=now` (for cron), running totals, freshness, ends in order, and errors that a person can act on."""
+
+import re
+import signal
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from e2e.live_harness import LiveJob, Record
+from e2e.live_stores import Bench, click_of, oracle, rejects, sums_of
+
+from clickstream.io.sample import SampleOptions, live_records, sample_records
+
+
+@pytest.fixture
+def bench(kafka, mariadb, elasticsearch, prism, tmp_path) -> Bench:
+    return Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
+
+
+def send(bench: Bench, seed: int, events: int, start: datetime, seconds: float) -> None:
+    """Records of so many seconds from `start`, 2 s out of order, 2 % broken."""
+    options = SampleOptions(seed=seed, events=events, start=start, duration_seconds=seconds, broken_share=0.02)
+    for batch in sample_records(options):
+        bench.topic.send(batch)
+    bench.topic.flush()
+
+
+def run_until_now(bench: Bench) -> dict[str, int]:
+    """A run that ends by itself; returns what it says that it did."""
+    job = bench.job("--until=now", "--window_seconds=300", "--allowed_lateness=1m", "--prism_location=")
+    assert job.run() == 0, job.err
+    assert job.err == ""
+    *_, said = re.finditer(r"read (\d+) = accepted (\d+) \+ rejected (\d+) \+ too late (\d+)", job.out)
+    return dict(zip(("read", "accepted", "rejected", "too late"), map(int, said.groups()), strict=True))
+
+
+def test_until_now_reads_again_only_what_was_unfinished(bench) -> None:
+    start = datetime.now(timezone.utc) - timedelta(hours=5)
+    send(bench, 1, 20_000, start, 3000)
+    first = run_until_now(bench)
+    before = bench.topic.records()
+    assert first["read"] == len(before) == sum(first.values()) - first["read"]
+    assert (first["rejected"], first["too late"]) == (len(rejects(before)), 0)
+    # Windows that are still open are written as they stand.
+    assert bench.sql_rows() == bench.documents() == oracle(before, 300)
+    committed = sum(bench.topic.committed(bench.group).values())
+    assert 0 < committed < len(before)
+    # Clicks of open windows and of later ones.
+    send(bench, 2, 10_000, start + timedelta(seconds=2990), 1500)
+    second = run_until_now(bench)
+    records = bench.topic.records()
+    assert second["read"] == len(records) - committed < len(records) / 2
+    assert bench.sql_rows() == bench.documents() == oracle(records, 300)
+    assert bench.dead_letters() == rejects(records)
+    # Nothing new: what stands, stays.
+    run_until_now(bench)
+    assert bench.sql_rows() == bench.documents() == oracle(records, 300)
+
+
+def steady(bench: Bench, over: threading.Event, seed: int, rate: float = 1000.0):
+    """A feed of the present, 2 s out of order, until `over`."""
+    return bench.topic.fed(live_records(SampleOptions(seed=seed, events=10_000_000), rate, over.is_set))
+
+
+def watermark_passes(records: list[Record], end_ms: int, disorder_ms: int) -> float | None:
+    """When the topic's last partition got its first click behind the end and the disorder bound, s since the epoch."""
+    behind: dict[int, int] = {}
+    for record in records:
+        click = click_of(record.value)
+        if click and click.millis >= end_ms + disorder_ms:
+            behind[record.partition] = min(record.millis, behind.get(record.partition, record.millis))
+    return max(behind.values()) / 1000 if len(behind) == 4 else None
+
+
+def test_rows_are_in_both_stores_within_five_seconds_of_the_watermark(bench) -> None:
+    window, disorder = 5, 3
+    job, over = bench.job(f"--window_seconds={window}", f"--disorder={disorder}s"), threading.Event()
+    seen: dict[int, list[tuple[float, int]]] = {}
+    job.start()
+    try:
+        with steady(bench, over, seed=21):
+            job.wait_until(lambda: min(map(len, bench.sums())) > 1, 60, "the first windows")
+            deadline = time.monotonic() + 8 * window
+            while time.monotonic() < deadline:
+                asked = time.time()
+                in_sql, in_index = bench.sums()
+                for start in in_sql.keys() & in_index.keys():
+                    seen.setdefault(start, []).append((asked, min(in_sql[start], in_index[start])))
+                time.sleep(0.1)
+            over.set()
+        status, seconds = job.stop(signal.SIGINT)
+    finally:
+        over.set()
+        job.kill()
+    delays = _delays(bench.topic.records(), seen, window * 1000, disorder * 1000)
+    print(f"rows in both stores after the watermark: {', '.join(f'{delay:.1f}' for delay in delays)} s")
+    assert len(delays) >= 5
+    assert max(delays) < 5
+    assert (status, job.processes(), job.err) == (0, [], "Stopped. What wasn't written yet is read again next time.\n")
+    assert seconds < 15
+
+
+def _delays(records: list[Record], seen: dict[int, list[tuple[float, int]]], length: int, disorder: int) -> list[float]:
+    """Of each window that appeared while it was watched: how long after the watermark it was whole in both stores."""
+    sums, delays = sums_of(oracle(records, length // 1000)), []
+    first_look = min(asked for looks in seen.values() for asked, _ in looks)
+    for start, looks in sorted(seen.items()):
+        whole = next((asked for asked, clicks in looks if clicks == sums[start]), None)
+        passed = watermark_passes(records, start + length, disorder)
+        if passed and passed > first_look:
+            delays.append((whole or float("inf")) - passed)
+    return delays
+
+
+def test_running_totals_come_before_the_window_ends_and_the_final_ones_are_right(bench) -> None:
+    window = 20
+    job = bench.job(f"--window_seconds={window}", "--disorder=3s", "--early_results=2s", "--idle=10s")
+    over, early = threading.Event(), set()
+
+    def has_early_totals() -> bool:
+        now, (in_sql, in_index) = time.time() * 1000, bench.sums()
+        early.update(start for start in in_sql.keys() & in_index.keys() if start + window * 1000 > now)
+        return bool(early)
+
+    job.start()
+    try:
+        with steady(bench, over, seed=22):
+            job.wait_until(has_early_totals, 60, "totals of a window that goes on")
+            over.set()
+        records = bench.topic.records()
+        expected = oracle(records, window)
+        sums = sums_of(expected)
+        job.wait_until(lambda: bench.sums() == (sums, sums), 90, "all windows")
+        assert bench.sql_rows() == bench.documents() == expected
+    finally:
+        over.set()
+        job.kill()
+
+
+MISTAKES = {
+    "no broker": (("--bootstrap_servers=127.0.0.1:1",), "127.0.0.1:1"),
+    "no topic named": (("--topic=",), "--topic is missing: name the topic that holds the clicks."),
+    "unknown topic": (("--topic=nowhere",), "nowhere"),
+    "wrong password": (("--mysql_password=env:USER_OF_NOTHING",), "USER_OF_NOTHING"),
+    "refused password": (("--mysql_password=env:PATH",), "password"),
+    "no database server": (("--mysql=mysql://app@127.0.0.1:1/clicks",), "127.0.0.1:1"),
+    "no index server": (("--elasticsearch=http://127.0.0.1:1",), "check that it runs, and its address"),
+    "no Prism": (("--prism_location=/nonexistent",), "--prism_location=/nonexistent is no file"),
+    "bad dead letters": (("--dead_letters=nowhere",), "--dead_letters=nowhere: write mysql"),
+    "splits on Prism": (("--kafka_splits=per_partition",), "--kafka_splits=per_partition loses events on Prism"),
+    "unknown option": (("--windw_seconds=5",), "Unknown option --windw_seconds=5"),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_with_its_cure(bench, options, says) -> None:
+    assert_one_line(bench.job(*options), says)
+
+
+def test_an_index_with_another_mapping_is_one_line_with_its_cure(bench) -> None:
+    bench.ask(bench.index, {"mappings": {"properties": {"clicks": {"type": "keyword"}}}}, method="PUT")
+    assert_one_line(bench.job(), f"index {bench.index}, field @timestamp: found none, needed date: reindex it")
+
+
+def assert_one_line(job: LiveJob, says: str) -> None:
+    status = job.run(60)
+    assert (status, job.out, job.err.count("\n")) == (2, "", 1), job.err
+    assert says in job.err
+    assert len(job.err) < 400
