@@ -5,7 +5,6 @@ usage: python benchmarks/elementwise.py CLICKS.ndjson [WINDOW_SECONDS]
 
 import json
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 
 import apache_beam as beam
@@ -35,7 +34,7 @@ class PageCombineFn(beam.CombineFn):
         return clicks, len(users), seconds, timed
 
 
-def parse(line: str) -> Iterator[TimestampedValue]:
+def parse(line: str):
     """A click under its event time; a bad record is dropped."""
     try:
         record = json.loads(line)

@@ -5,12 +5,22 @@ import signal
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from itertools import groupby
+from typing import Any
 
+import apache_beam as beam
+import pyarrow as pa
 import pytest
 from e2e.live_harness import FULL
 from e2e.live_stores import Bench, click_of, oracle, rejects, sums_of
+from oracle import Key, Row
 
+from clickstream.io.elasticsearch import WriteToElasticsearch
+from clickstream.io.elasticsearch_setup import ElasticsearchConnection
+from clickstream.io.mysql import connect_by_url
 from clickstream.io.sample import SampleOptions, sample_records
+from clickstream.io.sql import WriteToSql
+from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 EVENTS = 1_000_000 if FULL else 100_000
 WINDOW = 20
@@ -110,3 +120,33 @@ def test_committed_offsets_are_behind_the_records_of_unwritten_windows_only(fini
     left = [record for record in finished.records if record.offset >= committed[record.partition]]
     assert all(committed.values())
     assert len(left) < EVENTS / 10
+
+
+def test_a_stale_writer_cannot_lower_a_number(finished, monkeypatch) -> None:
+    """What an older job that saw less would still write, through the real sinks, changes nothing in either store."""
+    bench = finished.bench
+    monkeypatch.setenv("TEST_SQL_PASSWORD", bench.mariadb.password)
+    seen = [record for record in finished.kept if record.offset % 2]  # half of it
+    stale = sorted((_result(key, row) for key, row in oracle(seen, WINDOW).items()), key=_window_start)
+    tables = [pa.Table.from_pylist(list(rows), PAGE_METRICS_SCHEMA) for _, rows in groupby(stale, _window_start)]
+    sql = connect_by_url(bench.mariadb.url(bench.database), password="env:TEST_SQL_PASSWORD")
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        metrics = pipeline | beam.Create(tables)
+        _ = metrics | WriteToSql(sql)
+        _ = metrics | WriteToElasticsearch(ElasticsearchConnection(bench.elasticsearch.address), bench.index)
+    assert len(stale) > EVENTS / 4
+    assert bench.sql_rows() == finished.expected
+    assert bench.documents() == finished.expected
+
+
+def _result(key: Key, row: Row) -> dict[str, Any]:
+    start, url, country = key
+    seconds = row.time_spent_ms / 1000
+    found = {"window_start": start, "window_end": row.window_end, "url": url, "country": country}
+    mean = seconds / row.timed_clicks if row.timed_clicks else None
+    counts = {"clicks": row.clicks, "unique_users": row.unique_users, "timed_clicks": row.timed_clicks}
+    return {**found, **counts, "time_spent_seconds": seconds, "avg_time_spent": mean, "version": row.version}
+
+
+def _window_start(row: dict[str, Any]) -> int:
+    return row["window_start"]

@@ -1,11 +1,13 @@
 """The live job when something dies: itself, at any moment; a store; the broker. Events keep coming meanwhile."""
 
+import os
 import random
 import re
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from e2e.live_harness import FULL, LiveJob
@@ -118,3 +120,23 @@ def test_outages_of_each_server_lose_and_double_nothing(kafka, mariadb, elastics
         f"outages: {len(bench.topic.records()):,} records; the supervisor restarted the job {restarts} times\n{job.err}"
     )
     assert "Traceback" not in job.err
+
+
+def test_a_runner_that_dies_is_started_again(kafka, mariadb, elasticsearch, prism, tmp_path) -> None:
+    """The supervisor says so in one line, and nothing is lost."""
+    bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
+    job = bench.job(*TIMING)
+    feed, over = fed(bench, seed=13)
+    job.start()
+    try:
+        with feed:
+            job.wait_until(lambda: min(map(len, bench.sums())) > 1, 60, "the first windows")
+            os.kill(next(pid for pid in job.processes() if Path(f"/proc/{pid}/comm").read_text() == "prism\n"), 9)
+            job.wait_until(lambda: "it restarts in" in job.err, 30, "the supervisor")
+            over.set()
+        assert_exact_in_the_end(bench, job)
+    finally:
+        over.set()
+        job.kill()
+    assert "Traceback" not in job.err
+    assert job.err.count("\n") <= 2, job.err

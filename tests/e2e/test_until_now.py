@@ -4,6 +4,7 @@ import re
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -15,6 +16,7 @@ from clickstream.io.sample import SampleOptions, live_records, sample_records
 
 @pytest.fixture
 def bench(kafka, mariadb, elasticsearch, prism, tmp_path) -> Bench:
+    """Servers, and names of the test's own."""
     return Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
 
 
@@ -37,7 +39,7 @@ def run_until_now(bench: Bench) -> dict[str, int]:
 
 def test_until_now_reads_again_only_what_was_unfinished(bench) -> None:
     start = datetime.now(timezone.utc) - timedelta(hours=5)
-    send(bench, 1, 20_000, start, 3000)
+    send(bench, 1, 60_000, start, 3000)  # more than a batch a partition: whole batches are committed
     first = run_until_now(bench)
     before = bench.topic.records()
     assert first["read"] == len(before) == sum(first.values()) - first["read"]
@@ -50,7 +52,7 @@ def test_until_now_reads_again_only_what_was_unfinished(bench) -> None:
     send(bench, 2, 10_000, start + timedelta(seconds=2990), 1500)
     second = run_until_now(bench)
     records = bench.topic.records()
-    assert second["read"] == len(records) - committed < len(records) / 2
+    assert second["read"] == len(records) - committed
     assert bench.sql_rows() == bench.documents() == oracle(records, 300)
     assert bench.dead_letters() == rejects(records)
     # Nothing new: what stands, stays.
@@ -74,7 +76,7 @@ def watermark_passes(records: list[Record], end_ms: int, disorder_ms: int) -> fl
 
 
 def test_rows_are_in_both_stores_within_five_seconds_of_the_watermark(bench) -> None:
-    window, disorder = 5, 3
+    window, disorder = 3, 3
     job, over = bench.job(f"--window_seconds={window}", f"--disorder={disorder}s"), threading.Event()
     seen: dict[int, list[tuple[float, int]]] = {}
     job.start()
@@ -138,7 +140,9 @@ def test_running_totals_come_before_the_window_ends_and_the_final_ones_are_right
         job.kill()
 
 
+OTHER_MAPPING = "an index with another mapping"
 MISTAKES = {
+    OTHER_MAPPING: ((), "field @timestamp: found none, needed date: reindex it"),
     "no broker": (("--bootstrap_servers=127.0.0.1:1",), "127.0.0.1:1"),
     "no topic named": (("--topic=",), "--topic is missing: name the topic that holds the clicks."),
     "unknown topic": (("--topic=nowhere",), "nowhere"),
@@ -153,18 +157,23 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("options", "says"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_line_with_its_cure(bench, options, says) -> None:
-    assert_one_line(bench.job(*options), says)
+@pytest.fixture(scope="module")
+def ended(kafka, mariadb, elasticsearch, prism, tmp_path_factory) -> dict[str, LiveJob]:
+    """Jobs that have made these mistakes; they run side by side, as each mostly waits for its imports."""
+    jobs = {}
+    for name, (options, _) in MISTAKES.items():
+        bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path_factory.mktemp("mistake"))
+        jobs[name] = bench.job(*options)
+        if name == OTHER_MAPPING:
+            bench.ask(bench.index, {"mappings": {"properties": {"clicks": {"type": "keyword"}}}}, method="PUT")
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(LiveJob.run, jobs.values()))
+    return jobs
 
 
-def test_an_index_with_another_mapping_is_one_line_with_its_cure(bench) -> None:
-    bench.ask(bench.index, {"mappings": {"properties": {"clicks": {"type": "keyword"}}}}, method="PUT")
-    assert_one_line(bench.job(), f"index {bench.index}, field @timestamp: found none, needed date: reindex it")
-
-
-def assert_one_line(job: LiveJob, says: str) -> None:
-    status = job.run(60)
-    assert (status, job.out, job.err.count("\n")) == (2, "", 1), job.err
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_with_its_cure(ended, name) -> None:
+    job, (_, says) = ended[name], MISTAKES[name]
+    assert (job.process.returncode, job.out, job.err.count("\n")) == (2, "", 1), job.err
     assert says in job.err
     assert len(job.err) < 400
