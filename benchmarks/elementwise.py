@@ -19,8 +19,8 @@ class PageCombineFn(beam.CombineFn):
 
     def add_input(self, accumulator, click):
         clicks, users, seconds, timed = accumulator
-        users.add(click["user_id"])
-        spent = click.get("time_spent")
+        user, spent = click
+        users.add(user)
         return clicks + 1, users, seconds + (spent or 0.0), timed + (spent is not None)
 
     def merge_accumulators(self, accumulators):
@@ -40,8 +40,10 @@ def parse(line: str):
         record = json.loads(line)
         click = record["click_data"]
         time = datetime.fromisoformat(click["timestamp"].replace("Z", "+00:00")).timestamp()
-        yield TimestampedValue(((click["url"], record["geo_data"]["country"]), click), time)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        spent = click.get("time_spent")
+        measured = (str(click["user_id"]), None if spent is None else float(spent))
+        yield TimestampedValue(((str(click["url"]), str(record["geo_data"]["country"])), measured), time)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return
 
 

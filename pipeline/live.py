@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import FrameType
 
 import apache_beam as beam
+import grpc  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, TriggerFn
@@ -51,12 +52,15 @@ def main(argv: Sequence[str]) -> int:
     wire(pipeline, live_job(options, sinks))
     stop = _stop_on_signals()
     quiet_beam()
+    _quiet_loss_of_runner()
     try:
         with mendable_errors():
             return _watch(pipeline.run(), stop)
     except UserError as error:  # it may pass, such as a store's outage: the supervisor decides
         sys.stderr.write(f"{error}\n")
-        return FAILED_WHILE_RUNNING
+    except grpc.RpcError:
+        sys.stderr.write("The runner has gone.\n")
+    return FAILED_WHILE_RUNNING
 
 
 def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
@@ -138,6 +142,18 @@ def _stop_on_signals() -> threading.Event:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, ask)
     return stop
+
+
+def _quiet_loss_of_runner() -> None:
+    """Each of Beam's threads that loses the runner says so at length: `main` says it once."""
+
+    def lost(error: BaseException | None) -> bool:
+        return isinstance(error, grpc.RpcError)
+
+    threading.excepthook = lambda failed: None if lost(failed.exc_value) else threading.__excepthook__(failed)
+    for name in ("data_plane", "sdk_worker"):
+        logger = logging.getLogger(f"apache_beam.runners.worker.{name}")
+        logger.addFilter(lambda record: not (record.exc_info and lost(record.exc_info[1])))
 
 
 def _watch(result: PipelineResult, stop: threading.Event) -> int:
