@@ -34,7 +34,7 @@ class PageCombineFn(beam.CombineFn):
         return clicks, len(users), seconds, timed
 
 
-def parse(line: str):
+def parse(line: bytes):
     """A click under its event time; a bad record is dropped."""
     try:
         record = json.loads(line)
@@ -52,7 +52,7 @@ def main(path: str, window_seconds: int = 300) -> None:
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         (
             pipeline
-            | beam.io.ReadFromText(path)
+            | beam.io.ReadFromText(path, coder=beam.coders.BytesCoder())
             | "Parse" >> beam.FlatMap(parse)
             | "Windows" >> beam.WindowInto(FixedWindows(window_seconds))
             | "Combine" >> beam.CombinePerKey(PageCombineFn())
