@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import io
 
@@ -47,11 +48,16 @@ def test_a_compressed_log_is_one_split() -> None:
     assert len(split_log(LogFile("clicks.ndjson", 1000), 100)) == 10
 
 
-@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst", ".bz2"])
 def test_reads_plain_and_compressed_logs(tmp_path, ending) -> None:
     lines = [b'{"n": %d}' % n for n in range(1000)]
     data = b"\n".join(lines) + b"\n"
-    packed = {"": data, ".gz": gzip.compress(data), ".zst": zstandard.ZstdCompressor().compress(data)}[ending]
+    packed = {
+        "": data,
+        ".gz": gzip.compress(data),
+        ".zst": zstandard.ZstdCompressor().compress(data),
+        ".bz2": bz2.compress(data),
+    }[ending]
     path = tmp_path / f"clicks.ndjson{ending}"
     path.write_bytes(packed)
     with TestPipeline(runner="FnApiRunner") as pipeline:
