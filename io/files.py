@@ -13,6 +13,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from clickstream.io.errors import UserError
+from clickstream.transforms.lines import Lines
 from clickstream.transforms.schema import RawBatch
 
 _LONGEST_LINE = 256 << 20
@@ -92,21 +93,31 @@ def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBa
     position = _first_line(handle, split.start)
     rest = b""
     while split.end is None or position < split.end:
-        block = handle.read(batch_bytes)
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop() if block else b""
-        if not block and lines == [b""]:
-            return
+        text, ended = _read_behind(rest, handle, batch_bytes)
+        lines, rest = Lines(text), b""
+        if not ended and text[-1:] != b"\n":
+            rest, lines = lines[-1], lines.first(len(lines) - 1)
         if len(rest) > _LONGEST_LINE:
             message = f"{split.path} has no line end within {_LONGEST_LINE >> 20} MiB: is it newline-delimited JSON?"
             raise UserError(message)
-        starts = position + np.cumsum([0, *map(len, lines)]) + np.arange(len(lines) + 1)
-        count = len(lines) if split.end is None else int(np.searchsorted(starts[:-1], split.end))
+        starts = position + lines.starts
+        count = len(lines) if split.end is None else int(np.searchsorted(starts, split.end))
         if count:
-            yield RawBatch(lines[:count], split.path, starts[:count])
-        if not block:
+            yield RawBatch(lines.first(count), split.path, starts[:count])
+        if ended:
             return
-        position = int(starts[-1])
+        position += len(text) - len(rest)
+
+
+def _read_behind(rest: bytes, handle: Any, size: int) -> tuple[memoryview, bool]:
+    """The rest of the last read and what comes behind it, in one piece; and whether the file is at its end.
+
+    Arrow's memory, because a `bytes` of this size is given back to the system and faulted in again for every batch: a fifth of all time.
+    """
+    text = memoryview(pa.allocate_buffer(len(rest) + size)).cast("B")
+    text[: len(rest)] = rest
+    count = handle.readinto(text[len(rest) :])
+    return text[: len(rest) + count], count == 0
 
 
 def _first_line(handle: Any, start: int) -> int:

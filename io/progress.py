@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import pyarrow as pa
 
+from clickstream.transforms.lines import total_bytes
 from clickstream.transforms.schema import RawBatch
 
 
@@ -44,5 +45,5 @@ class NoteProgress(beam.DoFn):
     @staticmethod
     def _note(element: RawBatch | pa.Table) -> str:
         if isinstance(element, RawBatch):
-            return f"{len(element.values)} {sum(map(len, element.values)) + len(element.values)} 0\n"
+            return f"{len(element.values)} {total_bytes(element.values) + len(element.values)} 0\n"
         return f"0 0 {element.num_rows}\n"

@@ -12,7 +12,7 @@ from clickstream.transforms.decode import Refusal
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
 from clickstream.transforms.schema import UTC_MS
 from clickstream.transforms.times import Millis, to_epoch_ms
-from clickstream.transforms.urls import UrlError, normalise_url
+from clickstream.transforms.urls import UrlError, normalise_url, normalise_urls
 
 Mask = npt.NDArray[np.bool_]
 
@@ -78,21 +78,22 @@ def check_required_text(name: str, raw: Sequence[str], checks: Checks, longest: 
 
 
 def check_urls(raw: Sequence[str], checks: Checks, *, rewrite: bool) -> pa.Array:
-    """URLs in the form under which they are counted; refuses what is no http(s) URL. Each distinct URL is looked at once."""
-    encoded = pa.array(raw, pa.string()).dictionary_encode()
-    normal = [_normal_or_error(url, rewrite=rewrite) for url in encoded.dictionary.to_pylist()]
-    errors = [url if isinstance(url, UrlError) else None for url in normal]
-    which = np.asarray(encoded.indices)
-    for why in {(error.reason, str(error)) for error in errors if error}:
-        bad = np.array([error is not None and (error.reason, str(error)) == why for error in errors], np.bool_)
-        checks.refuse(bad[which], why[0], f"url {why[1]}")
-    return (
-        pa.array([None if isinstance(url, UrlError) else url for url in normal], pa.string()).fill_null("").take(which)
-    )
+    """URLs in the form under which they are counted; refuses what is no http(s) URL."""
+    urls = pa.array(normalise_urls(raw, rewrite=rewrite), pa.string())
+    reasons: dict[tuple[str, str], list[int]] = {}
+    for number in np.flatnonzero(np.asarray(pc.binary_length(urls)) == 0):
+        reasons.setdefault(_why_refused(raw[number], rewrite=rewrite), []).append(number)
+    for (reason, detail), numbers in reasons.items():
+        bad = np.zeros(len(raw), np.bool_)
+        bad[numbers] = True
+        checks.refuse(bad, reason, f"url {detail}")
+    return urls
 
 
-def _normal_or_error(url: str, *, rewrite: bool) -> str | UrlError:
+def _why_refused(url: str, *, rewrite: bool) -> tuple[str, str]:
     try:
-        return normalise_url(url, rewrite=rewrite)
+        normalise_url(url, rewrite=rewrite)
     except UrlError as error:
-        return error
+        return error.reason, str(error)
+    message = "a URL was refused that is none to refuse"
+    raise AssertionError(message)

@@ -28,7 +28,7 @@ class RawBatch(NamedTuple):
     """Records as they came, thousands at a time, and where each was found.
 
     Attributes:
-        values: The records' bytes, undecoded.
+        values: The records' bytes, undecoded: a list, or `Lines`.
         source: Where they came from: a file's path, or `kafka:TOPIC/PARTITION`.
         positions: One per record: byte offset of its line in the file, or Kafka offset.
         record_timestamps: One per record: Kafka's own timestamp, ms since the epoch (-1: none). None for files.
@@ -36,7 +36,7 @@ class RawBatch(NamedTuple):
         span: The offsets that the batch covers. None for files.
     """
 
-    values: list[bytes]
+    values: Sequence[bytes]
     source: str
     positions: Sequence[int] | npt.NDArray[np.int64]
     record_timestamps: Sequence[int] | None = None

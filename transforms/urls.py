@@ -1,7 +1,7 @@
 """One page, one row: the form of a URL under which its clicks are counted."""
 
 import re
-from functools import lru_cache
+from collections.abc import Iterable
 from ipaddress import IPv6Address
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -39,7 +39,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\\\ud800-\udfff]")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _BRACKETED = re.compile(r"([^\[]*@)?\[[^]]*\](:\d*)?")
-_LONGEST_CACHED = 512
+_LONGEST_CACHED, _MOST_CACHED = 512, 1 << 16
 
 
 class UrlError(ValueError):
@@ -63,7 +63,32 @@ def normalise_url(url: str, *, rewrite: bool = True) -> str:
     Raises:
         UrlError: With reason `invalid_url` or `url_too_long`.
     """
-    return _normalise_cached(url, rewrite) if len(url) <= _LONGEST_CACHED else _normalise(url, rewrite)
+    return _caches[rewrite][url] or _normalise(url, rewrite)
+
+
+def normalise_urls(urls: Iterable[str], *, rewrite: bool = True) -> list[str]:
+    """`normalise_url` of each, or the empty text where it raises: a look into a table for every URL that came by before."""
+    return list(map(_caches[rewrite].__getitem__, urls))
+
+
+class _Cache(dict[str, str]):
+    def __init__(self, *, rewrite: bool) -> None:
+        super().__init__()
+        self._rewrite = rewrite
+
+    def __missing__(self, url: str) -> str:
+        try:
+            normal = _normalise(url, self._rewrite)
+        except UrlError:
+            normal = ""
+        if len(url) <= _LONGEST_CACHED:
+            if len(self) >= _MOST_CACHED:
+                self.clear()
+            self[url] = normal
+        return normal
+
+
+_caches = {rewrite: _Cache(rewrite=rewrite) for rewrite in (True, False)}
 
 
 def _normalise(url: str, rewrite: bool) -> str:
@@ -84,9 +109,6 @@ def _normalise(url: str, rewrite: bool) -> str:
     normal = f"{parts.scheme}://{netloc}{_path(parts.path)}{'?' + query if query else ''}"
     _check_length(normal)
     return normal
-
-
-_normalise_cached = lru_cache(maxsize=1 << 16)(_normalise)
 
 
 def _check_length(url: str) -> None:

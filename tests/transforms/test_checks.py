@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from clickstream.transforms import checks as check
+from clickstream.transforms import urls
 from clickstream.transforms.checks import Checks, check_required_text, check_session_ends, check_timestamps, check_urls
 
 START = 1_793_527_200_000
@@ -68,17 +68,25 @@ def test_no_session_ends_at_all_are_nulls() -> None:
     assert check_session_ends([None, None], Checks(2), np.full(2, START)).null_count == 2
 
 
-def test_each_distinct_url_is_looked_at_once(monkeypatch) -> None:
+def test_each_good_url_is_looked_at_once(monkeypatch) -> None:
     seen = []
-    normalise = check.normalise_url
-    monkeypatch.setattr(check, "normalise_url", lambda url, **how: (seen.append(url), normalise(url, **how))[1])
-    checks = Checks(6)
+    normalise = urls._normalise
+    monkeypatch.setattr(urls, "_normalise", lambda url, rewrite: (seen.append(url), normalise(url, rewrite))[1])
+    monkeypatch.setattr(urls, "_caches", {True: urls._Cache(rewrite=True)})
+    checks = Checks(7)
     long = "http://a/" + "x" * 9000
-    raw = ["HTTP://A", "http://a/", "ftp://a/", long, "ftp://a/", "HTTP://A"]
-    urls = check_urls(raw, checks, rewrite=True)
-    assert sorted(seen) == sorted(set(raw))
-    assert [url for url in urls.to_pylist() if url] == ["http://a/"] * 3
-    assert reasons(checks, 6) == [None, None, "invalid_url", "url_too_long", "invalid_url", None]
+    raw = ["HTTP://A", "http://a/", "ftp://a/", long, "ftp://a/", "HTTP://A", long]
+    found = check_urls(raw, checks, rewrite=True)
+    assert [seen.count(url) for url in ("HTTP://A", "http://a/")] == [1, 1]
+    assert [url for url in found.to_pylist() if url] == ["http://a/"] * 3
+    assert reasons(checks, 7) == [None, None, "invalid_url", "url_too_long", "invalid_url", None, "url_too_long"]
+
+
+def test_the_table_of_urls_does_not_grow_without_end(monkeypatch) -> None:
+    monkeypatch.setattr(urls, "_MOST_CACHED", 10)
+    cache = urls._Cache(rewrite=True)
+    assert [cache[f"http://a/{n}"] for n in range(95)] == [f"http://a/{n}" for n in range(95)]
+    assert len(cache) <= 10
 
 
 @pytest.mark.parametrize("url", ["ftp://s3cret.example/", "http://s3cret.example:x/", "http://a/s3cret\\"])

@@ -1,0 +1,80 @@
+"""The shapes of a click on the wire: what msgspec checks while it decodes."""
+
+from itertools import chain
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+
+from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
+
+Time: TypeAlias = str | int | float
+Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SECONDS)]
+
+
+class ClickData(msgspec.Struct, gc=False):
+    """The family `click_data` of a nested record."""
+
+    user_id: str
+    timestamp: Time
+    url: str
+    session_end: Time | None = None
+    time_spent: Seconds | None = None
+
+
+class GeoData(msgspec.Struct, gc=False):
+    """The family `geo_data` of a nested record."""
+
+    country: str
+    city: Text | None = None
+
+
+class UserAgentData(msgspec.Struct, gc=False):
+    """The family `user_agent_data` of a nested record."""
+
+    browser: Text | None = None
+    os: Text | None = None
+    device: Text | None = None
+
+
+class NestedRecord(msgspec.Struct, gc=False):
+    """A click in column families."""
+
+    click_data: ClickData
+    geo_data: GeoData
+    user_agent_data: UserAgentData | None = None
+    row_key: Text | None = None
+
+
+class FlatRecord(msgspec.Struct, gc=False):
+    """A click with all fields side by side. `click_data: null` says so; anything else there makes the record a nested one."""
+
+    user_id: str
+    timestamp: Time
+    url: str
+    country: str
+    city: Text | None = None
+    browser: Text | None = None
+    os: Text | None = None
+    device: Text | None = None
+    session_end: Time | None = None
+    time_spent: Seconds | None = None
+    row_key: Text | None = None
+    click_data: None = None
+
+
+Record: TypeAlias = NestedRecord | FlatRecord
+
+
+def to_nested(record: Any) -> NestedRecord:
+    """The same click in column families."""
+    click = ClickData(record.user_id, record.timestamp, record.url, record.session_end, record.time_spent)
+    agent = UserAgentData(record.browser, record.os, record.device)
+    return NestedRecord(click, GeoData(record.country, record.city), agent, record.row_key)
+
+
+def to_flat(record: Any) -> FlatRecord:
+    """The same click with all fields side by side."""
+    families = (record.click_data, record.geo_data, record.user_agent_data or UserAgentData())
+    fields = chain.from_iterable(msgspec.structs.asdict(family).items() for family in families)
+    return FlatRecord(**dict(fields), row_key=record.row_key)
