@@ -95,7 +95,7 @@ def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBa
     while split.end is None or position < split.end:
         text, ended = _read_behind(rest, handle, batch_bytes)
         lines, rest = Lines(text), b""
-        if not ended and text[-1:] != b"\n":
+        if not ended and bytes(text[-1:]) != b"\n":
             rest, lines = lines[-1], lines.first(len(lines) - 1)
         if len(rest) > _LONGEST_LINE:
             message = f"{split.path} has no line end within {_LONGEST_LINE >> 20} MiB: is it newline-delimited JSON?"

@@ -2,11 +2,12 @@
 
 import contextlib
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import TopicMetadata
@@ -14,9 +15,11 @@ from confluent_kafka.admin import TopicMetadata
 from clickstream.io.errors import UserError
 from clickstream.io.kafka_config import KafkaConfig, check_kafka_config, resolve_kafka_config
 from clickstream.io.kafka_errors import explain_error, is_certain, may_pass
+from clickstream.io.kafka_watermark import NEVER
 
 EARLIEST, LATEST = -2, -1  # what Kafka's offset look-up calls them
 _ANSWER_SECONDS = 10.0
+_COMPLETE_UNTIL = "complete_until_ms="  # in the metadata of a committed offset
 
 _LOG = logging.getLogger("clickstream.io.kafka.librdkafka")
 _LOG.addHandler(logging.NullHandler())
@@ -87,6 +90,25 @@ class KafkaConnection:
             raise UserError(message) from None
 
 
+class Committed(NamedTuple):
+    """Where a group stands in a partition.
+
+    Attributes:
+        offset: The first offset that isn't done with.
+        complete_until: The event time, ms since the epoch, up to which windows were complete when that was committed:
+            what they lack of later offsets came too late. NEVER if none was.
+    """
+
+    offset: int
+    complete_until: int = NEVER
+
+
+def _complete_until(metadata: str | None) -> int:
+    """The time in an offset's metadata, which belongs to whoever commits: other tools write other things there."""
+    text = (metadata or "").removeprefix(_COMPLETE_UNTIL)
+    return int(text) if text != metadata and re.fullmatch(r"-?\d{1,18}", text) else NEVER
+
+
 class KafkaConsumer:
     """A consumer that isn't a member of its group: it reads the partitions that it's told to, and the group's offsets.
 
@@ -120,15 +142,18 @@ class KafkaConsumer:
         """The numbers of a topic's partitions, in order. Raises as `topic`."""
         return sorted(self.topic(topic).partitions)
 
-    def committed(self, topic: str, partitions: Sequence[int]) -> dict[int, int | None]:
-        """The group's committed offset of each partition, None where there is none.
+    def committed(self, topic: str, partitions: Sequence[int]) -> dict[int, Committed | None]:
+        """What the group committed for each partition, None where there is nothing.
 
         Raises:
             UserError: No broker, or no permission to use the group or the topic.
         """
         wanted = [TopicPartition(topic, p) for p in partitions]
         found = self._answer(lambda seconds: self.client.committed(wanted, timeout=seconds))
-        return {p.partition: p.offset if p.offset >= 0 else None for p in self._checked(found, topic)}
+        return {
+            p.partition: Committed(p.offset, _complete_until(p.metadata)) if p.offset >= 0 else None
+            for p in self._checked(found, topic)
+        }
 
     def offsets_at(self, topic: str, partitions: Sequence[int], time_ms: int) -> dict[int, int]:
         """The first offset of each partition at or after a time, the end where there is none; in one request a broker.
@@ -156,19 +181,23 @@ class KafkaConsumer:
                 return {p.partition: p.offset for p in found}
         return None
 
-    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Commits the group's offsets, by topic and partition.
+    def commit(self, offsets: Mapping[tuple[str, int], Committed]) -> None:
+        """Commits the group's offsets, by topic and partition; the event time goes into the offset's metadata.
 
         Raises:
             UserError: No permission, or the group is in use.
             KafkaException: What may pass.
         """
-        wanted = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        wanted = [
+            TopicPartition(topic, partition, offset, f"{_COMPLETE_UNTIL}{complete_until}")
+            for (topic, partition), (offset, complete_until) in offsets.items()
+        ]
+        expected = {(p.topic, p.partition): p.offset for p in wanted}
         self._answers.clear()
         self._complaints.clear()
         self.client.commit(offsets=wanted)
         deadline = time.monotonic() + _ANSWER_SECONDS
-        while dict(offsets) not in self._answers:  # to wait in librdkafka would be for ever if the group is forbidden
+        while expected not in self._answers:  # to wait in librdkafka would be for ever if the group is forbidden
             self._listen(0.1)
             refused = [a for a in self._answers if isinstance(a, KafkaError) and not may_pass(a)]
             refusal = next(iter(refused), None) or next(filter(is_certain, self._complaints), None)

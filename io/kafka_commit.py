@@ -15,7 +15,7 @@ from apache_beam.transforms.window import FixedWindows, GlobalWindows, Timestamp
 from apache_beam.utils.timestamp import Timestamp
 from confluent_kafka import KafkaException
 
-from clickstream.io.kafka_client import KafkaConnection, KafkaConsumer
+from clickstream.io.kafka_client import Committed, KafkaConnection, KafkaConsumer
 from clickstream.io.kafka_config import KafkaConfig
 from clickstream.io.kafka_watermark import NEVER
 from clickstream.transforms.schema import BatchProgress
@@ -47,7 +47,7 @@ def merge_spans(done: Merged, spans: Iterable[Stretch]) -> Merged:
     return Merged(reached, beyond)
 
 
-def finished_offsets(progress: Iterable[BatchProgress]) -> dict[str, int]:
+def finished_offsets(progress: Iterable[BatchProgress]) -> dict[str, Committed]:
     """The offset up to which each partition of a bounded run is done with.
 
     A bounded run ends each partition with an empty span that tells up to what event time the run is complete. Windows
@@ -67,7 +67,7 @@ def finished_offsets(progress: Iterable[BatchProgress]) -> dict[str, int]:
         start = own[0].span.run_start
         reached = merge_spans(Merged(start, []), spans).next
         if reached > start:
-            offsets[source] = reached
+            offsets[source] = Committed(reached, complete_until)
     return offsets
 
 
@@ -80,7 +80,9 @@ class CommitOffsets(beam.PTransform):
 
     A batch's offsets wait until the watermark of all of `after` has passed its `needed_until`: then the sinks are done
     with its windows. What is committed is the stretch without gaps from the start of the run; it never goes back
-    within a run. A commit that fails is left to the next one; only a missing permission ends the job.
+    within a run. That watermark is committed beside it, because the next run begins to read in the middle of windows
+    that were complete by then: a click that was too late for one of them must not become a new, partial row. A commit that
+    fails is left to the next one; only a missing permission ends the job.
 
     Attributes:
         bootstrap_servers: `host:port`, several separated by commas.
@@ -168,7 +170,7 @@ class _Committer(beam.DoFn):
         self._consumer: KafkaConsumer | None = None
 
     def start_bundle(self) -> None:
-        self._ready: dict[tuple[str, int], int] = {}
+        self._ready: dict[tuple[str, int], Committed] = {}
 
     def finish_bundle(self) -> None:
         if self._ready:
@@ -178,7 +180,7 @@ class _Committer(beam.DoFn):
         if self._consumer is not None:
             self._consumer.close()
 
-    def _commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+    def _commit(self, offsets: Mapping[tuple[str, int], Committed]) -> None:
         if self._consumer is None:
             self._consumer = self._connection.consumer()
         for pause in (*_PAUSES, None):
@@ -190,7 +192,7 @@ class _Committer(beam.DoFn):
                     _LOG.warning("Offsets were not committed (%s): the next commit has them.", error.args[0].name())
                     return
                 time.sleep(pause)
-        for (_, partition), offset in offsets.items():
+        for (_, partition), (offset, _) in offsets.items():
             Metrics.gauge("clickstream.kafka", f"committed_offset_{partition}").set(offset)
 
 
@@ -198,13 +200,16 @@ _STATE = beam.DoFn.StateParam(ReadModifyWriteStateSpec("spans", ListCoder(VarInt
 
 
 class _CommitAhead(_Committer):
-    def process(self, finished: tuple[Run, Iterable[Stretch]], spans: Any = _STATE) -> None:
+    def process(
+        self, finished: tuple[Run, Iterable[Stretch]], spans: Any = _STATE, fired: Any = beam.DoFn.TimestampParam
+    ) -> None:
         (source, run_start), stretches = finished
-        next_offset, *flat = spans.read() or [run_start]
+        next_offset, stood, *flat = spans.read() or [run_start, NEVER]
+        complete_until = max(stood, fired.micros // 1000)  # the end of a window that all sinks' watermarks have passed
         done = merge_spans(Merged(next_offset, list(zip(flat[::2], flat[1::2], strict=True))), stretches)
-        spans.write([done.next, *(offset for stretch in done.beyond for offset in stretch)])
+        spans.write([done.next, complete_until, *(offset for stretch in done.beyond for offset in stretch)])
         if done.next > next_offset:
-            self._ready[_partition(source)] = done.next
+            self._ready[_partition(source)] = Committed(done.next, complete_until)
 
 
 class _CommitAtEnd(_Committer):

@@ -69,6 +69,7 @@ class PartitionPoller:
         self._heard: dict[int, float] = {}  # when each partition last had a record, or the brokers didn't answer
         self._caught_up: set[int] = set()
         self._confirmed = 0.0  # when the brokers last told the ends
+        self._came = 0.0  # when records last came
         self._last: dict[str, float] = {"partitions": time.monotonic()}
 
     def close(self) -> None:
@@ -111,6 +112,7 @@ class PartitionPoller:
 
     def _noted(self, polled: dict[int, Polled]) -> dict[int, Polled]:
         now = time.monotonic()
+        self._came = now if polled else self._came
         for partition, found in polled.items():
             self._at[partition] = found.next
             self._heard[partition] = now
@@ -154,9 +156,14 @@ class PartitionPoller:
             self._caught_up = {p for p, end in ends.items() if max(read[p], self.reached(p)) >= end}
 
     def view(self, partition: int, latest: int | None) -> PartitionView:
-        """What the watermark depends on."""
+        """What the watermark depends on.
+
+        That a partition is caught up counts only if it was told since records came last: with them, others may have come
+        to it, and older ones, when a backlog arrives everywhere at once.
+        """
         quiet = max(0.0, self._confirmed - self._heard.get(partition, self._confirmed))
-        return PartitionView(latest, partition in self._caught_up, int(quiet * 1000))
+        told = partition in self._caught_up and self._confirmed >= self._came
+        return PartitionView(latest, told, int(quiet * 1000))
 
     def new_partitions(self, known: Iterable[int]) -> dict[int, int]:
         """Partitions that the topic has got, with their first offset; none while the brokers don't answer."""

@@ -101,6 +101,10 @@ def _unread(group: GroupState) -> dict[int, int]:
     return {state.partition: state.next for state in group}
 
 
+def _complete_until(group: GroupState) -> int:
+    return max(state.complete_until for state in group)
+
+
 def _known(latest: int) -> int | None:
     return None if latest == NEVER else latest
 
@@ -111,11 +115,11 @@ class ReadUntilStopped(_ReadGroup):
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(self, element: GroupState, tracker: Any = _STATE, estimator: Any = _WATERMARK) -> Iterator[Any]:
         deadline = time.monotonic() + self._settings.bundle_seconds
-        stamp = estimator.current_watermark()
-        watermark = NEVER if stamp is None else stamp.micros // 1000
         poller = self._poller(tracker.current_restriction())
         group = self._with_new_partitions(poller, tracker.current_restriction())
         poller.seek(_unread(group))
+        stamp = estimator.current_watermark()
+        watermark = _complete_until(group) if stamp is None else max(stamp.micros // 1000, _complete_until(group))
         while (left := deadline - time.monotonic()) > 0:
             polled = poller.poll(self._settings.batch_records, left)
             before, group = group, self._after(group, polled)
@@ -144,7 +148,8 @@ class ReadUntilStopped(_ReadGroup):
         if not self._settings.one_group or not poller.due("partitions", _LOOK_SECONDS):
             return group
         new = poller.new_partitions(_unread(group))
-        return (*group, *(PartitionState(p, start, start) for p, start in sorted(new.items())))
+        complete = _complete_until(group)
+        return (*group, *(PartitionState(p, at, at, complete_until=complete) for p, at in sorted(new.items())))
 
 
 class ReadUntilEnd(_ReadGroup):
@@ -166,7 +171,7 @@ class ReadUntilEnd(_ReadGroup):
             if not tracker.try_claim(group):
                 poller.forget()
                 return
-            yield from self._batches(before, polled, NEVER)
+            yield from self._batches(before, polled, _complete_until(group))
         if tracker.try_claim(tuple(state._replace(next=state.end) for state in group)):
             yield from self._ends(group, written)
         poller.forget()
@@ -175,11 +180,12 @@ class ReadUntilEnd(_ReadGroup):
         """What lies behind the last record (transaction markers), and the empty batch that tells what is complete."""
         now = int(time.time() * 1000)
         views = [PartitionView(_known(s.latest), True, max(0, now - written.get(s.partition, 0))) for s in group]
-        final = next_watermark(NEVER, views, disorder_ms=self._settings.disorder_ms, idle_ms=self._settings.idle_ms)
+        complete = _complete_until(group)
+        final = next_watermark(complete, views, disorder_ms=self._settings.disorder_ms, idle_ms=self._settings.idle_ms)
         for state in group:
             nothing = Polled([], [], [], state.end)
             if state.next < state.end:
-                yield self._batch(state, nothing, NEVER)
+                yield self._batch(state, nothing, complete)
             yield TimestampedValue(self._batch(state._replace(next=state.end), nothing, final).value, MIN_TIMESTAMP)
 
 

@@ -21,6 +21,8 @@ class PartitionState(NamedTuple):
         next: The first offset that hasn't been read.
         end: The offset at which a bounded run ends; -1: it doesn't.
         latest: The latest event time seen, ms since the epoch; NEVER if none.
+        complete_until: The event time up to which windows were complete before this run, ms since the epoch. A click of
+            one of them is too late, as it was then: this run may know but a part of its window.
     """
 
     partition: int
@@ -28,6 +30,7 @@ class PartitionState(NamedTuple):
     next: int
     end: int = _FOREVER
     latest: int = NEVER
+    complete_until: int = NEVER
 
     @property
     def done(self) -> bool:
@@ -39,9 +42,9 @@ GroupState = tuple[PartitionState, ...]
 
 
 class GroupStateCoder(Coder):
-    """Five 64-bit numbers a partition."""
+    """Six 64-bit numbers a partition."""
 
-    _ROW = struct.Struct("<5q")
+    _ROW = struct.Struct("<6q")
 
     def encode(self, value: GroupState) -> bytes:
         return b"".join(self._ROW.pack(*state) for state in value)

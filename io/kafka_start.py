@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import apache_beam as beam
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import EARLIEST, LATEST, KafkaConnection, KafkaConsumer, open_consumer
+from clickstream.io.kafka_client import EARLIEST, LATEST, Committed, KafkaConnection, KafkaConsumer, open_consumer
 from clickstream.io.kafka_restriction import GroupState, PartitionState
 
 _NAMED = {"earliest": EARLIEST, "latest": LATEST}
@@ -34,15 +34,16 @@ def start_time(start: str) -> int | None:
 
 
 def check_committed(
-    topic: str, committed: Mapping[int, int | None], first: Mapping[int, int], end: Mapping[int, int]
-) -> dict[int, int]:
-    """The committed offsets, or the first there is where none was committed.
+    topic: str, committed: Mapping[int, Committed | None], first: Mapping[int, int], end: Mapping[int, int]
+) -> dict[int, Committed]:
+    """What was committed, or the first offset there is where nothing was.
 
     Raises:
         UserError: A committed offset is no longer, or not yet, in the topic: records would be missed in silence.
     """
-    for partition, offset in committed.items():
-        if offset is not None and not first[partition] <= offset <= end[partition]:
+    for partition, found in committed.items():
+        offset = first[partition] if found is None else found.offset
+        if not first[partition] <= offset <= end[partition]:
             gone = (
                 f"{first[partition] - offset:,} records have expired unread"
                 if offset < first[partition]
@@ -53,7 +54,7 @@ def check_committed(
                 f"({first[partition]} to {end[partition]}; {gone}): choose --start=earliest or --start=latest."
             )
             raise UserError(message)
-    return {p: first[p] if offset is None else offset for p, offset in committed.items()}
+    return {p: found or Committed(first[p]) for p, found in committed.items()}
 
 
 @dataclass
@@ -77,15 +78,21 @@ class StartPositions(beam.DoFn):
             ends = consumer.offsets_at(self.topic, partitions, LATEST)
             starts = self._starts(consumer, partitions, ends)
             if self.commit_start:
-                consumer.commit({(self.topic, p): offset for p, offset in starts.items()})
-        states = [
-            PartitionState(p, starts[p], starts[p], max(starts[p], ends[p]) if self.bounded else -1) for p in partitions
-        ]
+                consumer.commit({(self.topic, p): start for p, start in starts.items()})
+        complete_until = max(start.complete_until for start in starts.values())  # the sinks' watermark was that of all
+        states = [self._state(p, starts[p].offset, ends[p], complete_until) for p in partitions]
         yield from [tuple(states)] if self.one_group else [(state,) for state in states]
 
-    def _starts(self, consumer: KafkaConsumer, partitions: Sequence[int], ends: Mapping[int, int]) -> dict[int, int]:
+    def _state(self, partition: int, start: int, end: int, complete_until: int) -> PartitionState:
+        stop = max(start, end) if self.bounded else -1
+        return PartitionState(partition, start, start, stop, complete_until=complete_until)
+
+    def _starts(
+        self, consumer: KafkaConsumer, partitions: Sequence[int], ends: Mapping[int, int]
+    ) -> dict[int, Committed]:
         time_ms = start_time(self.start)
         if time_ms is not None:
-            return consumer.offsets_at(self.topic, partitions, time_ms)
+            offsets = consumer.offsets_at(self.topic, partitions, time_ms)
+            return {partition: Committed(offset) for partition, offset in offsets.items()}
         first = consumer.offsets_at(self.topic, partitions, EARLIEST)
         return check_committed(self.topic, consumer.committed(self.topic, partitions), first, ends)

@@ -81,7 +81,7 @@ def check_urls(raw: Sequence[str], checks: Checks, *, rewrite: bool) -> pa.Array
     """URLs in the form under which they are counted; refuses what is no http(s) URL."""
     urls = pa.array(normalise_urls(raw, rewrite=rewrite), pa.string())
     reasons: dict[tuple[str, str], list[int]] = {}
-    for number in np.flatnonzero(np.asarray(pc.binary_length(urls)) == 0):
+    for number in np.flatnonzero(np.asarray(pc.binary_length(urls)) == 0).tolist():
         reasons.setdefault(_why_refused(raw[number], rewrite=rewrite), []).append(number)
     for (reason, detail), numbers in reasons.items():
         bad = np.zeros(len(raw), np.bool_)

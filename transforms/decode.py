@@ -190,10 +190,10 @@ def _decode_odd(value: bytes, *, flat: bool) -> Record | tuple[str, str]:
         return "empty_record", "nothing but white space"
     try:
         if _is_flat(value):
-            record = _flat.decode(value)
-            return record if flat else to_nested(record)
-        record = _nested.decode(value)
-        return to_flat(record) if flat else record
+            plain = _flat.decode(value)
+            return plain if flat else to_nested(plain)
+        nested = _nested.decode(value)
+        return to_flat(nested) if flat else nested
     except _REFUSALS as error:
         return _explain(error)
 

@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from clickstream.transforms import checks as check
@@ -15,10 +16,12 @@ from clickstream.transforms.limits import MAX_COUNTRY_LENGTH
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
 from clickstream.transforms.times import Millis
 
+Numbers: TypeAlias = npt.NDArray[np.int64]
 ALL_COLUMNS = tuple(CLICK_SCHEMA.names)
 METRIC_COLUMNS = ("user_id", "timestamp", "url", "country", "session_end", "time_spent")
 
 _REQUIRED = {"user_id", "timestamp", "url", "country"}
+_MOST_SPANS = 8  # of a batch: many windows in one aren't worth an element each
 _CHECKED = ("timestamp", "user_id", "country", "url", "session_end")
 
 
@@ -57,12 +60,12 @@ class ParseOptions:
 
 
 class ParsedBatch(NamedTuple):
-    """What became of a batch: `clicks` and `too_late` (CLICK_SCHEMA), `rejected` (REJECTED_SCHEMA), and a Kafka batch's progress."""
+    """What became of a batch: `clicks` and `too_late` (CLICK_SCHEMA), `rejected` (REJECTED_SCHEMA), and a Kafka batch's progress, in order."""
 
     clicks: pa.Table
     too_late: pa.Table
     rejected: pa.Table
-    progress: BatchProgress | None
+    progress: list[BatchProgress]
 
 
 def parse_clicks(batch: RawBatch, options: ParseOptions, *, now_ms: int) -> ParsedBatch:
@@ -78,15 +81,16 @@ def parse_clicks(batch: RawBatch, options: ParseOptions, *, now_ms: int) -> Pars
     """
     fields = dict.fromkeys((*_CHECKED, *options.columns))
     decoded = decode_records(batch.values, list(fields), max_record_bytes=options.max_record_bytes)
-    clicks, refused = _check(decoded, options, now_ms)
+    clicks, numbers, refused = _check(decoded, options, now_ms)
     late = _too_late(clicks, batch.watermark, options)
-    on_time, too_late = (clicks.filter(~late), clicks.filter(late)) if late.any() else (clicks, clicks.slice(0, 0))
-    return ParsedBatch(
-        on_time, too_late, _rejected(batch, decoded.refused + refused), _progress(batch, on_time, options)
-    )
+    on_time, too_late = clicks, clicks.slice(0, 0)
+    if late.any():
+        on_time, too_late, numbers = clicks.filter(~late), clicks.filter(late), numbers[~late]
+    rejected = _rejected(batch, decoded.refused + refused)
+    return ParsedBatch(on_time, too_late, rejected, _progress(batch, on_time, numbers, options))
 
 
-def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Table, list[Refusal]]:
+def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Table, Numbers, list[Refusal]]:
     raw = decoded.fields
     checks = check.Checks(len(decoded.kept))
     age, skew = options.max_event_age_seconds, options.max_clock_skew_seconds
@@ -108,7 +112,8 @@ def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Tab
     if "row_key" in options.columns:
         columns["row_key"] = pa.array(_row_keys(raw["row_key"], columns), pa.string())
     table = pa.table({name: columns[name] for name in options.columns}, schema=_schema(options.columns))
-    return table if checks.passed is None else table.filter(checks.passed), checks.refusals(decoded.kept)
+    refused, passed = checks.refusals(decoded.kept), checks.passed
+    return (table, decoded.kept, refused) if passed is None else (table.filter(passed), decoded.kept[passed], refused)
 
 
 def _schema(columns: Sequence[str]) -> pa.Schema:
@@ -159,8 +164,19 @@ def _rejected(batch: RawBatch, refused: list[Refusal]) -> pa.Table:
     )
 
 
-def _progress(batch: RawBatch, clicks: pa.Table, options: ParseOptions) -> BatchProgress | None:
+def _progress(batch: RawBatch, clicks: pa.Table, numbers: Numbers, options: ParseOptions) -> list[BatchProgress]:
+    """The batch's span, cut where a click is the first of a later window: what lies before is done with earlier."""
     if batch.span is None or batch.watermark is None:
-        return None
-    needed_until = int(_expiry(_millis(clicks), options).max()) if clicks.num_rows else batch.watermark
-    return BatchProgress(batch.source, batch.span, max(needed_until, batch.watermark))
+        return []
+    source, span, watermark = batch.source, batch.span, batch.watermark
+    if not clicks.num_rows:
+        return [BatchProgress(source, span, watermark)]
+    needed = np.maximum.accumulate(np.maximum(_expiry(_millis(clicks), options), watermark))
+    first = np.flatnonzero(np.diff(needed)) + 1
+    first = first[:: len(first) // _MOST_SPANS + 1]
+    cuts = [span.start, *(int(batch.positions[numbers[click]]) for click in first), span.end]
+    until = [int(needed[click - 1]) for click in (*first, len(needed))]
+    return [
+        BatchProgress(source, span._replace(start=start, end=end), needed_until)
+        for start, end, needed_until in zip(cuts[:-1], cuts[1:], until, strict=True)
+    ]

@@ -45,11 +45,11 @@ class RawBatch(NamedTuple):
 
 
 class BatchProgress(NamedTuple):
-    """What became of one Kafka batch: its span is done with once every window up to `needed_until` is written.
+    """What became of a part of a Kafka batch: its span is done with once every window up to `needed_until` is written.
 
     Attributes:
         source: `kafka:TOPIC/PARTITION`.
-        span: The offsets that the batch covers.
+        span: The offsets that the part covers.
         needed_until: Event time, ms since the epoch, at which the last window that holds one of its clicks expires
             (its end plus the allowed lateness); the batch's watermark if it holds none.
     """

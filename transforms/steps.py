@@ -78,7 +78,8 @@ class ParseClicks(beam.PTransform):
     """Batches of raw records to click columns.
 
     In: `RawBatch`, bounded or not. Out, by name: `clicks` and `too_late` (tables of CLICK_SCHEMA's chosen columns), `rejected` (tables of
-    REJECTED_SCHEMA) and `progress` (a `BatchProgress` a Kafka batch). Each record is in exactly one of the three tables. Empty tables aren't sent.
+    REJECTED_SCHEMA) and `progress` (a few `BatchProgress` a Kafka batch, whose spans tile it). Each record is in exactly
+    one of the three tables. Empty tables aren't sent.
     """
 
     options: ParseOptions = field(default_factory=ParseOptions)
@@ -106,8 +107,8 @@ class _Parse(beam.DoFn):
         for name in ("too_late", "rejected"):
             if getattr(parsed, name).num_rows:
                 yield beam.pvalue.TaggedOutput(name, getattr(parsed, name))
-        if parsed.progress:
-            yield beam.pvalue.TaggedOutput("progress", parsed.progress)
+        for progress in parsed.progress:
+            yield beam.pvalue.TaggedOutput("progress", progress)
 
     def _count(self, batch: RawBatch, parsed: ParsedBatch) -> None:
         self._read.inc(len(batch.values))

@@ -40,6 +40,13 @@ def rejects(records: Iterable[Record]) -> dict[tuple[int, int], bytes]:
     return {(r.partition, r.offset): r.value for r in records if click_of(r.value) is None}
 
 
+def straggler(millis: int, url: str, country: str) -> bytes:
+    """A click by a user and with a time of its own, so that it shows where it is counted."""
+    return json.dumps(
+        {"user_id": "straggler", "timestamp": millis, "url": url, "country": country, "time_spent": 12_345}
+    ).encode()
+
+
 @dataclass
 class Bench:
     """The servers, and names of a test's own on each."""

@@ -7,6 +7,7 @@ from apache_beam.transforms.window import FixedWindows, WindowFn
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickstream.io.kafka_client import Committed
 from clickstream.io.kafka_commit import Merged, _when_done, finished_offsets, merge_spans
 from clickstream.io.kafka_watermark import NEVER
 from clickstream.transforms.schema import BatchProgress, Span
@@ -51,13 +52,13 @@ def progress(partition, start, end, needed_until):
 def test_a_bounded_run_finishes_only_windows_that_are_complete():
     found = [progress(0, 100, 200, 5_000), progress(0, 200, 300, 9_000), progress(0, 300, 300, 8_000)]
     random.Random(1).shuffle(found)
-    assert finished_offsets(found) == {"kafka:clicks/0": 200}
+    assert finished_offsets(found) == {"kafka:clicks/0": Committed(200, 8_000)}
 
 
 def test_a_bounded_run_is_as_complete_as_its_least_complete_group():
     found = [progress(0, 100, 200, 5_000), progress(0, 200, 200, 6_000)]
     assert finished_offsets([*found, progress(1, 100, 100, 4_000)]) == {}
-    assert finished_offsets([*found, progress(1, 100, 100, NEVER)]) == {"kafka:clicks/0": 200}
+    assert finished_offsets([*found, progress(1, 100, 100, NEVER)]) == {"kafka:clicks/0": Committed(200, 6_000)}
 
 
 def test_a_bounded_run_without_an_end_finishes_nothing():
@@ -65,7 +66,9 @@ def test_a_bounded_run_without_an_end_finishes_nothing():
 
 
 def test_records_without_clicks_are_finished_at_once():
-    assert finished_offsets([progress(0, 100, 200, NEVER), progress(0, 200, 200, 1)]) == {"kafka:clicks/0": 200}
+    assert finished_offsets([progress(0, 100, 200, NEVER), progress(0, 200, 200, 1)]) == {
+        "kafka:clicks/0": Committed(200, 1)
+    }
 
 
 @pytest.mark.parametrize("size", [1, 10])

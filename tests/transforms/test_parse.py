@@ -2,6 +2,7 @@
 
 import copy
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,9 @@ FLAT = {"row_key": "k1"} | NESTED["click_data"] | NESTED["geo_data"] | NESTED["u
 
 
 def parse(*values: bytes, options: ParseOptions = OPTIONS, **batch):
-    return parse_clicks(RawBatch(list(values), "log", range(len(values)), **batch), options, now_ms=NOW)
+    first = batch["span"].start if "span" in batch else 0
+    positions = range(first, first + len(values))
+    return parse_clicks(RawBatch(list(values), "log", positions, **batch), options, now_ms=NOW)
 
 
 def outcome(value: bytes, options: ParseOptions = OPTIONS) -> tuple:
@@ -299,11 +302,9 @@ def test_too_late_is_told_by_the_batchs_watermark_to_the_millisecond() -> None:
     still = parse(value, b"x", options=options, watermark=end + 29_999, span=Span(5, 7, 9))
     assert (late.clicks.num_rows, late.too_late.num_rows, late.rejected.num_rows) == (0, 1, 1)
     assert (still.clicks.num_rows, still.too_late.num_rows, still.rejected.num_rows) == (1, 0, 1)
-    assert late.progress is not None
-    assert still.progress is not None
-    assert (still.progress.span, still.progress.needed_until) == (Span(5, 7, 9), end + 30_000)
-    assert late.progress.needed_until == end + 30_000
-    assert parse(value).progress is None
+    assert [(p.span, p.needed_until) for p in still.progress] == [(Span(5, 7, 9), end + 30_000)]
+    assert [p.needed_until for p in late.progress] == [end + 30_000]
+    assert parse(value).progress == []
 
 
 TIMES_AROUND = st.integers(NOW - 2_000_000, NOW + 500_000)
@@ -317,7 +318,7 @@ TIMES_AROUND = st.integers(NOW - 2_000_000, NOW + 500_000)
 )
 @settings(max_examples=200, deadline=None)
 def test_progress_and_lateness_agree_with_the_oracle(values, window_seconds, lateness, watermark) -> None:
-    """Read is accepted, rejected and too late; the batch is needed until its last accepted click's window expires."""
+    """Read is accepted, rejected and too late; each part of the batch is needed until the windows of its clicks expire."""
     options = ParseOptions(window_seconds=window_seconds, allowed_lateness_seconds=lateness)
     parsed = parse(*values, options=options, watermark=watermark, span=Span(0, 5, 5 + len(values)))
     expected = recompute(
@@ -334,8 +335,37 @@ def test_progress_and_lateness_agree_with_the_oracle(values, window_seconds, lat
         "rejected": parsed.rejected.num_rows,
     }
     ends = [row.window_end + lateness * 1000 for row in expected.rows.values()]
-    assert parsed.progress.needed_until == max([watermark, *ends])
-    assert parsed.progress.span == Span(0, 5, 5 + len(values))
+    assert parsed.progress[-1].needed_until == max([watermark, *ends])
+    cuts = [5, *(progress.span.end for progress in parsed.progress)]
+    assert [p.span for p in parsed.progress] == [Span(0, *cut) for cut in pairwise(cuts)]
+    assert cuts[-1] == 5 + len(values)
+    assert len(parsed.progress) <= 10
+    for part in parsed.progress:
+        alone = recompute(
+            values[part.span.start - 5 : part.span.end - 5],
+            window_seconds=window_seconds,
+            now_ms=NOW,
+            watermark=watermark,
+            allowed_lateness_seconds=lateness,
+        )
+        expiries = [row.window_end + lateness * 1000 for row in alone.rows.values()]
+        assert max([watermark, *expiries]) <= part.needed_until
+
+
+def test_what_lies_before_a_later_windows_first_click_is_done_with_earlier() -> None:
+    values = [dumps(FLAT, timestamp=NOW - 900_000 + 60_000 * n) for n in range(6)]
+    options = ParseOptions(window_seconds=120)
+    parsed = parse(values[0], b"x", *values[1:], options=options, watermark=0, span=Span(0, 5, 13))
+    ends = [(p.needed_until - (NOW - 900_000)) // 60_000 for p in parsed.progress]
+    assert ends == sorted(set(ends))
+    assert len(ends) in (3, 4), "six minutes of clicks in windows of two"
+    many = parse(
+        *(dumps(FLAT, timestamp=NOW - 900_000 + 1000 * n) for n in range(600)),
+        options=ParseOptions(window_seconds=1),
+        watermark=0,
+        span=Span(0, 5, 605),
+    )
+    assert 4 <= len(many.progress) <= 10
 
 
 @pytest.mark.parametrize(
