@@ -1,7 +1,7 @@
 """`replay-dead-letters`: the stored bytes through the same parse again; what is now accepted is counted, and no dead letter any more.
 
-A window's numbers can't be mended by adding to them (a user may be known there already): so the run's input is read again, whole, and
-its rows replace the smaller ones.
+A window's numbers can't be mended by adding to them (a user may be known there already). Of a run over logs, the input is read
+again, whole, and its rows replace the smaller ones. What a live job rejected goes back into its topic: see `replay_to_topic`.
 """
 
 import sys
@@ -14,14 +14,28 @@ import pyarrow as pa
 from clickstream.io.errors import UserError
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
 from clickstream.pipeline.batch import report, run_batch
-from clickstream.pipeline.options import OutputOptions, read_options
+from clickstream.pipeline.options import KafkaOptions, OutputOptions, read_options
 from clickstream.pipeline.output_dir import SHAPING, OutputDir
+from clickstream.pipeline.replay_to_topic import replay_to_topic
 from clickstream.pipeline.running import parse_options
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks
 
 
 def main(argv: Sequence[str]) -> int:
+    """Replays the dead letters of a live job, or, if no server is named, those of `--output_dir`. Returns the exit status.
+
+    Raises:
+        UserError: See `replay_to_topic` and `replay_from_logs`.
+    """
+    options = read_options(argv)
+    kafka, output = options.view_as(KafkaOptions), options.view_as(OutputOptions)
+    if kafka.bootstrap_servers or kafka.topic or output.mysql or output.dead_letters:
+        return replay_to_topic(options)
+    return replay_from_logs(argv)
+
+
+def replay_from_logs(argv: Sequence[str]) -> int:
     """Replays the dead letters of `--output_dir`, with the settings of its last run and those of the command line. Returns the exit status.
 
     Raises:

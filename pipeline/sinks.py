@@ -77,15 +77,27 @@ def sinks_of(options: PipelineOptions) -> Sinks:
         UserError: An option can't be, or they contradict each other.
     """
     chosen = options.view_as(OutputOptions)
-    sql = (
-        connect_by_url(chosen.mysql, password=chosen.mysql_password, tls_ca=chosen.mysql_tls_ca)
-        if chosen.mysql
-        else None
-    )
+    sql = _server(options)
     elasticsearch = _elasticsearch(options) if chosen.elasticsearch else None
     if sql is None and elasticsearch is None:
         sql = embedded_database(options)
     return Sinks(sql, elasticsearch, chosen.elasticsearch_index, _dead_letters(options, sql))
+
+
+def dead_letters_of(options: PipelineOptions) -> SqlConnection | str:
+    """Reads from the options where the dead letters are: a database, or a topic.
+
+    Raises:
+        UserError: An option can't be.
+    """
+    return _dead_letters(options, _server(options))
+
+
+def _server(options: PipelineOptions) -> SqlConnection | None:
+    chosen = options.view_as(OutputOptions)
+    if not chosen.mysql:
+        return None
+    return connect_by_url(chosen.mysql, password=chosen.mysql_password, tls_ca=chosen.mysql_tls_ca)
 
 
 def embedded_database(options: PipelineOptions) -> SqlConnection:
