@@ -18,6 +18,7 @@ from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, 
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
+from clickstream.pipeline.java_reader import check_reader, read_by_java
 from clickstream.pipeline.jobs import Job, wire
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.prism import find_prism
@@ -48,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
     check_kafka(_connection(options), kafka.topic)
     sinks.set_up()
     bounded = kafka.until == "now"
+    check_reader(options)
     pipeline = beam.Pipeline(runner=_engine(options, bounded=bounded), options=options)
     wire(pipeline, live_job(options, sinks))
     stop = _stop_on_signals()
@@ -66,9 +68,9 @@ def main(argv: Sequence[str]) -> int:
 def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
     """The live job's steps."""
     metrics = options.view_as(MetricOptions)
-    connection = _connection(options)
+    connection, by_java = _connection(options), options.view_as(KafkaOptions).kafka_reader == "java"
     return Job(
-        read=read_clicks(options),
+        read=read_by_java(options) if by_java else read_clicks(options),
         parse=ParseClicks(parse_options(options, live=True)),
         measure=MeasureTimeSpent(TimeSpentPolicy.from_text(metrics.time_spent)),
         aggregate=AggregateByPage(
@@ -79,12 +81,12 @@ def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
         ),
         write_rows=sinks.write_rows(),
         write_dead_letters=sinks.write_dead_letters(options),
-        commit=CommitOffsets(connection.bootstrap_servers, connection.group_id, connection.config),
+        commit=None if by_java else CommitOffsets(connection.bootstrap_servers, connection.group_id, connection.config),
     )
 
 
 def read_clicks(options: PipelineOptions) -> ReadFromKafka:
-    """The source, from the options."""
+    """The native source, from the options."""
     kafka, connection = options.view_as(KafkaOptions), _connection(options)
     bounds = parse_options(options, live=True)
     return ReadFromKafka(

@@ -102,6 +102,17 @@ class KafkaOptions(PipelineOptions):
             default="one",
             help="per_partition: not on Prism (default: one)",
         )
+        add(
+            "--kafka_reader",
+            choices=("native", "java"),
+            default="native",
+            help="java: Beam's cross-language reader, for Flink and Dataflow; commits no offsets (default: native)",
+        )
+        add(
+            "--kafka_expansion_service",
+            metavar="WHERE",
+            help="with --kafka_reader=java: HOST:PORT, or the path of Beam's jar (default: Beam downloads it)",
+        )
         add("--kafka_config", metavar="FILE", help="further librdkafka settings; secrets as env:NAME or file:PATH")
 
 
