@@ -7,16 +7,12 @@ Prints a Markdown table of medians. The element-wise peer takes minutes a millio
 """
 
 import argparse
-import os
-import platform
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import NamedTuple
+
+from measuring import Cost, machine, measure
 
 from clickstream.io.sample import SampleOptions, write_log
 
@@ -27,14 +23,6 @@ WAYS = {
     "job": "this pipeline, with SQLite, bulk file and report",
     "elementwise": "one Beam element an event, one CombineFn",
 }
-
-
-class Cost(NamedTuple):
-    """What one process took: CPU and wall seconds, and the peak of its memory in MiB."""
-
-    cpu: float
-    wall: float
-    memory: float
 
 
 def command(way: str, log: Path, folder: str) -> list[str]:
@@ -48,22 +36,6 @@ def command(way: str, log: Path, folder: str) -> list[str]:
             f"--output_dir={tempfile.mkdtemp(dir=folder)}",
         ]
     return [sys.executable, str(HERE / f"{way}.py"), str(log)]
-
-
-def measure(arguments: list[str], folder: str) -> Cost:
-    """Runs a command, with its helpers, to its end."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, cwd=folder, env=os.environ | {"POLARS_MAX_THREADS": "1"}
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(arguments)} failed")
-    wall = time.monotonic() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(cpu, wall, usage.ru_maxrss / 1024)
 
 
 def main() -> None:
@@ -91,9 +63,7 @@ def main() -> None:
 
 def show(ways: list[str], events: dict[str, int], costs: dict[str, list[Cost]], starts: dict[str, list[Cost]]) -> None:
     """Prints medians as a table."""
-    print(
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}\n"
-    )
+    print(f"{machine()}\n")
     print("| way | events | start-up, CPU-s | CPU-s per million beyond | wall s | peak MiB | ratio to the floor |")
     print("|---|---|---|---|---|---|---|")
     floor = None
