@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All tests, on real servers that it installs (cached) and starts itself. Arguments go to pytest: ./run_tests.sh tests/transforms -k urls
 set -euo pipefail
+export UV_COMPILE_BYTECODE=1  # the tests start some hundred processes; without it each spends seconds on Beam's sources
 source "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh" requirements-test.lock
 cd "$root"
 export POLARS_MAX_THREADS="${POLARS_MAX_THREADS:-1}"
@@ -13,5 +14,8 @@ if [ $# -eq 0 ]; then
   trap 'rm -rf "$types"' EXIT
   ln -s "$root" "$types/clickstream"
   (cd "$types" && MYPYPATH="$types" "$python" -m mypy --config-file "$root/pyproject.toml")
+fi
+if [ $# -eq 0 ]; then
+  set -- -n 2 --dist=loadgroup  # the live tests mostly wait: the others run meanwhile
 fi
 "$python" -m pytest "$@"

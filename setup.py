@@ -28,6 +28,7 @@ TEST = [
     "mypy>=1.14",
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
     "types-PyMySQL",
 ]

@@ -15,7 +15,7 @@ from oracle import Click, Key, Row, expected_rows, read_click, read_time
 
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.kafka import Kafka
-from tests.services.mariadb import MariaDb
+from tests.services.sql import SqlServer
 
 FUTURE = 4_000_000_000_000  # beyond it lie the sample's clicks from the future, which are rejected
 _COLUMNS = "window_start, url, country, window_end, clicks, unique_users, time_spent_seconds, timed_clicks, version"
@@ -52,13 +52,13 @@ class Bench:
     """The servers, and names of a test's own on each."""
 
     kafka: Kafka
-    mariadb: MariaDb
+    sql_server: SqlServer
     elasticsearch: Elasticsearch
     prism: str
     folder: Path
 
     def __post_init__(self) -> None:
-        self.database = self.mariadb.create_database()
+        self.database = self.sql_server.create_database()
         self.index = self.group = self.database
         self.topic = Topic(self.kafka.address, self.kafka.create_topic(self.database, 4))
 
@@ -68,7 +68,7 @@ class Bench:
             "bootstrap_servers": self.kafka.address,
             "topic": self.topic.name,
             "group_id": self.group,
-            "mysql": self.mariadb.url(self.database),
+            "mysql": self.sql_server.url(self.database),
             "mysql_password": "env:TEST_SQL_PASSWORD",
             "elasticsearch": self.elasticsearch.address,
             "elasticsearch_index": self.index,
@@ -78,12 +78,12 @@ class Bench:
             names.pop(option.removeprefix("--").partition("=")[0], None)
         given = [f"--{name}={value}" for name, value in names.items()]
         return LiveJob(
-            [*given, *filter(lambda option: not option.endswith("="), options)], self.folder, self.mariadb.password
+            [*given, *filter(lambda option: not option.endswith("="), options)], self.folder, self.sql_server.password
         )
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """What a query says; nothing while its table isn't there."""
-        with self.mariadb.connect(self.database) as connection, connection.cursor() as cursor:
+        with self.sql_server.connect(self.database) as connection, connection.cursor() as cursor:
             try:
                 cursor.execute(statement)
             except pymysql.err.ProgrammingError:

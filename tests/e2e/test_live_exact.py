@@ -62,6 +62,8 @@ class Finished:
             print(
                 f"{EVENTS:,} events, {len(self.expected):,} rows; the last window {time.monotonic() - began:.0f} s on"
             )
+            # Behind the rows: the watermark must pass through both sinks.
+            self.job.wait_until(lambda: sum(topic.committed(bench.group).values()) > EVENTS * 0.9, 120, "commits")
             time.sleep(2)
             self.status, self.seconds = self.job.stop(signal.SIGTERM)
         finally:
@@ -125,11 +127,11 @@ def test_committed_offsets_are_behind_the_records_of_unwritten_windows_only(fini
 def test_a_stale_writer_cannot_lower_a_number(finished, monkeypatch) -> None:
     """What an older job that saw less would still write, through the real sinks, changes nothing in either store."""
     bench = finished.bench
-    monkeypatch.setenv("TEST_SQL_PASSWORD", bench.mariadb.password)
+    monkeypatch.setenv("TEST_SQL_PASSWORD", bench.sql_server.password)
     seen = [record for record in finished.kept if record.offset % 2]  # half of it
     stale = sorted((_result(key, row) for key, row in oracle(seen, WINDOW).items()), key=_window_start)
     tables = [pa.Table.from_pylist(list(rows), PAGE_METRICS_SCHEMA) for _, rows in groupby(stale, _window_start)]
-    sql = connect_by_url(bench.mariadb.url(bench.database), password="env:TEST_SQL_PASSWORD")
+    sql = connect_by_url(bench.sql_server.url(bench.database), password="env:TEST_SQL_PASSWORD")
     with beam.Pipeline("FnApiRunner") as pipeline:
         metrics = pipeline | beam.Create(tables)
         _ = metrics | WriteToSql(sql)

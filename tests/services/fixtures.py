@@ -1,8 +1,12 @@
 """Fixtures with real servers, for all tests.
 
 `kafka`, `elasticsearch`, `mariadb`, `mysql`, and `sql_server`: a test that takes this one runs on each of the two.
-Each server is started once in a test run, when the first test asks for one, together with all others that the chosen
-tests will need. A server that doesn't start is an error of the tests that need it, never a reason to skip them.
+Each server is started once in a test process, when the first test asks for one, together with all others that the
+chosen tests of its group will need. A server that doesn't start is an error of the tests that need it, never a reason to
+skip them.
+
+Of several processes (`pytest -n 2 --dist=loadgroup`) each takes whole groups: the live jobs' tests, those of the servers,
+and each other file by itself.
 """
 
 import contextlib
@@ -19,16 +23,32 @@ from tests.services.prism import find_prism
 from tests.services.services import KINDS, Services, install
 from tests.services.sql import SqlServer
 
-NEEDED = pytest.StashKey[list[str]]()
+NEEDED = pytest.StashKey[dict[str, set[str]]]()
+GROUP = pytest.StashKey[str]()
+
+
+def group_of(item: pytest.Item) -> str:
+    """What runs in one process: files whose tests share servers, else a file."""
+    names = set(getattr(item, "fixturenames", ()))
+    if "prism" in names:
+        return "live"
+    return "servers" if "services" in names else item.path.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Names each test's group."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Notes which servers the chosen tests need."""
-    wanted: set[str] = set()
+    """Notes which servers the chosen tests of each group need."""
+    needed: dict[str, set[str]] = {}
     for item in session.items:
-        wanted.update(getattr(item, "fixturenames", ()))
+        wanted = set(getattr(item, "fixturenames", ()))
         wanted.update(filter(None, [getattr(item, "callspec", None) and item.callspec.params.get("sql_server")]))
-    session.config.stash[NEEDED] = [name for name in KINDS if name in wanted]
+        needed.setdefault(group_of(item), set()).update(wanted & KINDS.keys())
+    session.config.stash[NEEDED] = needed
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,7 +56,13 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Installs them before the first test, whose time limit that would exceed. A failure shows in the tests."""
     if not session.config.option.collectonly:
         with contextlib.suppress(ServiceError):
-            install(session.config.stash[NEEDED])
+            install(set().union(*session.config.stash.get(NEEDED, {}).values()))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Notes whose servers are to be started, if none are yet."""
+    item.config.stash[GROUP] = group_of(item)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +70,7 @@ def services(pytestconfig: pytest.Config) -> Iterator[Services]:
     """All servers of this test run."""
     servers = Services()
     try:
-        servers.begin(pytestconfig.stash[NEEDED])
+        servers.begin(pytestconfig.stash[NEEDED][pytestconfig.stash[GROUP]])
         yield servers
     finally:
         servers.close()
