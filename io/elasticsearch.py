@@ -32,9 +32,10 @@ from clickstream.io.elasticsearch_setup import (
     check_index_name,
     send_bulk,
 )
+from clickstream.io.outage import OutageLog
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
-_LOGGER = logging.getLogger(__name__)
+_OUTAGE = OutageLog(logging.getLogger(__name__), "Elasticsearch")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds
 
 
@@ -63,7 +64,7 @@ class Patience:
             message = f"Gave up after {self._attempts} failed attempts in {self.seconds:.0f} s: {cause}"
             raise ElasticsearchUnavailableError(message)
         _count("retries")
-        _LOGGER.warning("Attempt %d failed, the next is in %.1f s: %s", self._attempts, pause, cause)
+        _OUTAGE.failed(cause)
         self.sleep(pause)
 
 
@@ -102,7 +103,9 @@ class BulkSender:
                 todo.append(rows)
             else:
                 refused |= {int(rows[place]): why for place, why in answer.refused.items()}
-                if answer.again:
+                if not answer.again:
+                    _OUTAGE.worked()
+                else:
                     patience.wait(answer.cause)
                     todo.append(rows[answer.again])
         return refused

@@ -3,6 +3,7 @@
 Writes are idempotent, so whatever goes wrong in between, the whole batch is sent again.
 """
 
+import logging
 import random
 import re
 import sqlite3
@@ -17,9 +18,11 @@ from pymysql.constants import ER
 from sqlalchemy.dialects import mysql, sqlite
 
 from clickstream.io import tables
+from clickstream.io.outage import OutageLog
 from clickstream.io.sql_connection import SqlConnection
 from clickstream.io.sql_errors import Problem, Verdict, explain, judge
 
+_OUTAGE = OutageLog(logging.getLogger(__name__), "The database")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 10.0
 _SQLITE_ROWS = 50  # rows a statement: a third cheaper than one by one
 _STATEMENT, _STATEMENT_ROOM = 1 << 20, 8192  # bytes of a MySQL statement, and of those what its frame takes, generously
@@ -101,8 +104,11 @@ class SqlWriter:
             if problem.verdict is Verdict.FATAL or time.monotonic() + pause > deadline:
                 raise explain(self._connection, problem)
             self._on_retry()
+            if ceiling > _FIRST_PAUSE:  # two writers in each other's way aren't worth a word
+                _OUTAGE.failed(str(explain(self._connection, problem)))
             time.sleep(pause)
             ceiling = min(_LONGEST_PAUSE, 2 * ceiling)
+        _OUTAGE.worked()
         return []
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.io.charts import shortened, visible
-from clickstream.io.report import Figures, Page
+from clickstream.io.figures import Figures, Page
 from clickstream.pipeline.counts import Counts
 from clickstream.pipeline.output_dir import OutputDir
 

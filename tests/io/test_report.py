@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.io.errors import UserError
-from clickstream.io.report import MOST_POINTS, RunCounts, _bucket_seconds, read_figures, render_report, write_report
+from clickstream.io.figures import MOST_POINTS, _bucket_seconds, read_figures
+from clickstream.io.report import RunCounts, render_report, write_report
 from clickstream.io.tables import dead_letters_table, page_metrics_table
 
 START = datetime(2025, 3, 14, tzinfo=timezone.utc)
