@@ -36,7 +36,7 @@ class ParseOptions:
         max_clock_skew_seconds: An event further ahead of now than this is rejected. None: no bound.
         max_record_bytes: A longer record is rejected undecoded.
         window_seconds, allowed_lateness_seconds: A click whose window ended this long before its batch's watermark is too late.
-            Without a watermark (bounded input) nothing is.
+            Without a watermark (bounded input) nothing is. They must be those of `AggregateByPage` behind it.
     """
 
     columns: tuple[str, ...] = ALL_COLUMNS
@@ -52,6 +52,11 @@ class ParseOptions:
         if unknown or missing:
             message = (
                 f"ParseOptions.columns: unknown {unknown}, missing {missing}; the columns are {', '.join(ALL_COLUMNS)}."
+            )
+            raise ValueError(message)
+        if min(self.max_event_age_seconds or 0, self.max_clock_skew_seconds or 0) < 0:
+            message = (
+                "ParseOptions: max_event_age_seconds and max_clock_skew_seconds must be at least 0, or None: no bound."
             )
             raise ValueError(message)
         if self.window_seconds < 1 or self.allowed_lateness_seconds < 0 or self.max_record_bytes < 1:

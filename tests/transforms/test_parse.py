@@ -369,7 +369,15 @@ def test_what_lies_before_a_later_windows_first_click_is_done_with_earlier() -> 
 
 
 @pytest.mark.parametrize(
-    "options", [{"columns": ("url",)}, {"columns": ("nope",)}, {"window_seconds": 0}, {"max_record_bytes": 0}]
+    "options",
+    [
+        {"columns": ("url",)},
+        {"columns": ("nope",)},
+        {"window_seconds": 0},
+        {"max_record_bytes": 0},
+        {"max_event_age_seconds": -1},
+        {"max_clock_skew_seconds": -0.5},
+    ],
 )
 def test_wrong_options_are_refused(options) -> None:
     with pytest.raises(ValueError, match="ParseOptions"):
