@@ -57,12 +57,22 @@ def main(argv: Sequence[str]) -> int:
     _quiet_loss_of_runner()
     try:
         with mendable_errors():
-            return _watch(pipeline.run(), stop)
+            return _run(pipeline, stop)
     except UserError as error:  # it may pass, such as a store's outage: the supervisor decides
         sys.stderr.write(f"{error}\n")
     except grpc.RpcError:
         sys.stderr.write("The runner has gone.\n")
     return FAILED_WHILE_RUNNING
+
+
+def _run(pipeline: beam.Pipeline, stop: threading.Event) -> int:
+    result = pipeline.run()
+    try:
+        return _watch(result, stop)
+    except grpc.RpcError:
+        with suppress(Exception):  # Beam would do it at exit, and print a traceback for each thing that is gone already
+            result._cleanup()  # noqa: SLF001
+        raise
 
 
 def live_job(options: PipelineOptions, sinks: Sinks) -> Job:

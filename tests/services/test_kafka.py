@@ -25,6 +25,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka
+from clickstream.io.kafka_client import Committed
 from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
 from clickstream.io.kafka_watermark import NEVER
 from clickstream.transforms.schema import REJECTED_SCHEMA, BatchProgress
@@ -145,7 +146,7 @@ def test_it_starts_where_it_is_told(kafka, topic, start, expected):
 def test_it_starts_at_the_committed_offsets(kafka, topic):
     send(kafka, topic, [(0, b"%d" % n) for n in range(5)])
     with consumer_of(kafka, topic) as consumer:
-        consumer.commit({(topic, 0): 3})
+        consumer.commit({(topic, 0): Committed(3)})
     records = {f"kafka:{topic}/{p}": [b"3", b"4"] if p == 0 else [] for p in range(PARTITIONS)}
     read_now(kafka, topic, expect(records), group=topic)
 
@@ -168,7 +169,7 @@ def told(raised):
 def test_a_committed_offset_that_has_expired_is_told(kafka, topic):
     send(kafka, topic, [(0, b"%d" % n) for n in range(5)])
     with consumer_of(kafka, topic) as consumer:
-        consumer.commit({(topic, 0): 1})
+        consumer.commit({(topic, 0): Committed(1)})
     admin = AdminClient({"bootstrap.servers": kafka.address})
     admin.delete_records([TopicPartition(topic, 0, 4)])[TopicPartition(topic, 0)].result(30)
     with pytest.raises(Exception, match="expired") as raised:
