@@ -50,14 +50,12 @@ def cut_by_window(clicks: pa.Table, *, window_seconds: int, shards: int) -> list
     order = np.argsort(codes, kind="stable")
     codes = codes[order]
     starts = np.flatnonzero(np.diff(codes, prepend=codes[0] - 1))
-    if len(starts) > 1:
-        partials = partials.take(pa.array(order))
     ends = np.append(starts[1:], len(codes))
     return [
         Piece(
             int(codes[start] % shards),
             int(codes[start] // shards) * window_seconds * 1000,
-            partials.slice(start, end - start),
+            partials.take(pa.array(order[start:end])) if len(starts) > 1 else partials,
         )
         for start, end in zip(starts, ends, strict=True)
     ]
@@ -119,7 +117,7 @@ class PageSums:
     def compact(self) -> None:
         """Merges rows of the same URL, country and user, and packs the result as one stream."""
         merged = merge_partials(self.table())
-        self._packed, self._open, self._open_rows = [pack(merged)], [], 0
+        self._packed, self._open, self._open_rows = [_packed(merged)], [], 0
         self.unmerged_rows, self.merged_rows = 0, merged.num_rows
 
     def packed(self) -> list[bytes]:
@@ -134,8 +132,12 @@ class PageSums:
 
     def _close(self) -> None:
         if self._open:
-            self._packed.append(pack(pa.concat_tables(self._open)))
+            self._packed.append(_packed(pa.concat_tables(self._open)))
             self._open, self._open_rows = [], 0
+
+
+def _packed(partials: pa.Table) -> bytes:
+    return pack(partials, repeating=("url", "country"))
 
 
 def merge_partials(partials: pa.Table) -> pa.Table:
