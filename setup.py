@@ -12,6 +12,7 @@ REQUIRED = [
     "confluent-kafka>=2.6",
     "cryptography>=42",  # PyMySQL needs it for MySQL 8's and 9's default authentication
     "elasticsearch>=8.19,<10",
+    "mmh3>=4",
     "msgspec>=0.19",
     "numpy>=1.26",
     "orjson>=3.10",
@@ -23,6 +24,7 @@ REQUIRED = [
     "zstandard>=0.22",
 ]
 TEST = [
+    "datasketches>=5",
     "duckdb>=1.1",
     "hypothesis>=6.100",
     "mypy>=1.14",

@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from hashlib import sha256
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,10 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream.io.errors import UserError
+from clickstream.transforms.sketches import MAX_THETA
 
 MAX_BODY_BYTES = 5 << 20
 MAX_BODY_ACTIONS = 5_000
 _BATCH_ROWS = 2 * MAX_BODY_ACTIONS  # bounds the memory for a table; with a tenth of it, the calls begin to cost
+_BATCH_BYTES = 32 << 20  # likewise, where rows hold large sketches
 _ID_BYTES = 18  # a multiple of three: base64 without padding
 _DIGEST_BYTES = sha256().digest_size
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -120,8 +123,18 @@ def bulk_actions(rows: pa.RecordBatch, index: str) -> pa.StringArray:
 
 
 def action_batches(table: pa.Table, index: str) -> Iterator[pa.StringArray]:
-    """The whole table's actions in order, some thousands at a time."""
-    return (bulk_actions(rows, index) for rows in table.combine_chunks().to_batches(_BATCH_ROWS) if len(rows))
+    """The whole table's actions in order, some thousands at a time, or fewer large ones."""
+    batches = chain.from_iterable(map(_pieces, table.combine_chunks().to_batches(_BATCH_ROWS)))
+    return (bulk_actions(rows, index) for rows in batches)
+
+
+def _pieces(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows in order, halved until each piece is small enough or a single row."""
+    if rows.nbytes <= _BATCH_BYTES or len(rows) == 1:
+        yield from (rows,) if len(rows) else ()
+    else:
+        yield from _pieces(rows.slice(0, len(rows) // 2))
+        yield from _pieces(rows.slice(len(rows) // 2))
 
 
 def bulk_body(table: pa.Table, index: str) -> bytes:
@@ -258,19 +271,36 @@ def _escaped(texts: pa.Array) -> pa.Array:
     return pa.array([orjson.dumps(text)[1:-1].decode() for text in texts.to_pylist()], pa.string())
 
 
-def _integer(values: pa.Array) -> pa.Array:
-    return values.cast(pa.string())
+def _or_null(texts: pa.Array) -> str | pa.Array:
+    """JSON as it is, `null` where there is none; one constant if there is none at all, which costs nothing."""
+    if texts.null_count == len(texts):
+        return "null"
+    return pc.fill_null(texts, "null") if texts.null_count else texts
 
 
-def _number(values: pa.Array) -> pa.Array:
+def _integer(values: pa.Array) -> str | pa.Array:
+    return _or_null(values.cast(pa.string()))
+
+
+def _number(values: pa.Array) -> str | pa.Array:
     """JSON numbers; null where there is none, or none that JSON could write."""
-    return pc.fill_null(pc.if_else(pc.is_finite(values), values, None).cast(pa.string()), "null")
+    finite = pc.is_finite(values)
+    if pc.all(finite).as_py() is False:  # rare; None if all are null
+        values = pc.if_else(finite, values, None)
+    return _or_null(values.cast(pa.string()))
+
+
+def _theta_and_exact(theta: pa.Array) -> tuple[str | pa.Array, str | pa.Array]:
+    """JSON of `users_theta` and `users_exact`: constants if all sketches are exact, as most are."""
+    if pc.min(theta).as_py() == MAX_THETA and not theta.null_count:
+        return str(MAX_THETA), "true"
+    return _integer(theta), _or_null(pc.equal(theta, MAX_THETA).cast(pa.string()))
 
 
 def _join(rows: pa.RecordBatch, index: str, ids: pa.Array, url: pa.Array, country: pa.Array) -> pa.StringArray:
     start, end = _per_value(rows["window_start"], _iso), _per_value(rows["window_end"], _iso)
-    version = _integer(rows["version"])
     guard = _integer(pc.max_element_wise(rows["version"], 1))
+    theta, exact = _theta_and_exact(rows["users_theta"])
     return _concat(
         *(f'{{"index":{{"_index":"{index}","_id":"', ids, '","version":', guard, ',"version_type":"external_gte"}}\n'),
         *('{"@timestamp":"', start, '","window_start":"', start, '","window_end":"', end),
@@ -278,7 +308,12 @@ def _join(rows: pa.RecordBatch, index: str, ids: pa.Array, url: pa.Array, countr
         *('","clicks":', _integer(rows["clicks"]), ',"unique_users":', _integer(rows["unique_users"])),
         *(',"time_spent_seconds":', _number(rows["time_spent_seconds"])),
         *(',"timed_clicks":', _integer(rows["timed_clicks"]), ',"avg_time_spent":', _number(rows["avg_time_spent"])),
-        *(',"version":', version, "}\n"),
+        *(',"median_time_spent":', _number(rows["median_time_spent"])),
+        *(',"p90_time_spent":', _number(rows["p90_time_spent"])),
+        *(',"time_spent_histogram":', _or_null(rows["time_spent_histogram"])),
+        *(',"sessions":', _integer(rows["sessions"]), ',"bounces":', _integer(rows["bounces"])),
+        *(',"users_theta":', theta, ',"users_exact":', exact, ',"users_sketch":', _or_null(rows["users_sketch"])),
+        *(',"version":', _integer(rows["version"]), "}\n"),
     )
 
 

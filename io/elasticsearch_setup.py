@@ -39,6 +39,14 @@ MAPPING: dict[str, dict[str, Any]] = {
     "time_spent_seconds": {"type": "double"},
     "timed_clicks": {"type": "long"},
     "avg_time_spent": {"type": "double"},
+    "median_time_spent": {"type": "double"},
+    "p90_time_spent": {"type": "double"},
+    "time_spent_histogram": {"type": "object", "enabled": False},  # only kept: JSON with `values` and `counts`
+    "sessions": {"type": "long"},
+    "bounces": {"type": "long"},
+    "users_theta": {"type": "long", "index": False},
+    "users_exact": {"type": "boolean"},  # true: a cardinality over users_sketch counts all users
+    "users_sketch": {"type": "long", "index": False},
     "version": {"type": "long"},
 }
 
@@ -166,7 +174,7 @@ def send_bulk(client: Elasticsearch, body: bytes) -> bytes:
         ElasticsearchError: Somebody has to do something first.
     """
     wanted = {"filter_path": "errors,error,status,items.*.status,items.*.error"}
-    answer = _perform(client, "POST", "/_bulk", body, _NDJSON, wanted)
+    answer = perform(client, "POST", "/_bulk", body, _NDJSON, wanted)
     return answer if isinstance(answer, bytes) else b""
 
 
@@ -184,9 +192,9 @@ def setup_elasticsearch(client: Elasticsearch, index: str = DEFAULT_INDEX) -> No
     _check_version(client)
     mappings = {"dynamic": "strict", "properties": MAPPING}
     template = {"index_patterns": [index], "priority": 500, "template": {"mappings": mappings}}
-    _ask(client, "PUT", f"/_index_template/{index}", template)
-    if not _perform(client, "HEAD", f"/{index}"):
-        _ask(client, "PUT", f"/{index}", {})
+    ask(client, "PUT", f"/_index_template/{index}", template)
+    if not perform(client, "HEAD", f"/{index}"):
+        ask(client, "PUT", f"/{index}", {})
     check_elasticsearch(client, index)
 
 
@@ -202,7 +210,7 @@ def check_elasticsearch(client: Elasticsearch, index: str = DEFAULT_INDEX) -> No
     """
     check_index_name(index)
     _check_version(client)
-    for name, found in _ask(client, "GET", f"/{index}/_mapping").items():
+    for name, found in ask(client, "GET", f"/{index}/_mapping").items():
         for complaint in _complaints(found["mappings"].get("properties", {})):
             cure = "reindex it into an index that setup-sinks made, or name another index"
             message = f"Elasticsearch: index {name}, {complaint}: {cure}."
@@ -210,7 +218,7 @@ def check_elasticsearch(client: Elasticsearch, index: str = DEFAULT_INDEX) -> No
 
 
 def _check_version(client: Elasticsearch) -> None:
-    number = str(_ask(client, "GET", "/")["version"]["number"])
+    number = str(ask(client, "GET", "/")["version"]["number"])
     if int(number.partition(".")[0]) < OLDEST_SERVER:
         message = f"Elasticsearch {number} is too old: use version {OLDEST_SERVER} or later."
         raise ElasticsearchError(message)
@@ -219,20 +227,26 @@ def _check_version(client: Elasticsearch) -> None:
 def _complaints(properties: Mapping[str, Any]) -> Iterator[str]:
     for name, needed in MAPPING.items():
         found = properties.get(name, {})
+        kind = found.get("type", "object" if found else "none")
         length = found.get("ignore_above", 1 << 31)
-        if found.get("type") != needed["type"]:
-            yield f"field {name}: found {found.get('type', 'none')}, needed {needed['type']}"
+        if kind != needed["type"]:
+            yield f"field {name}: found {kind}, needed {needed['type']}"
         elif "strict_date_optional_time" not in found.get("format", "strict_date_optional_time"):
             yield f"field {name}: found date format {found['format']}, needed {needed['format']}"
         elif length < needed.get("ignore_above", 0):
             yield f"field {name}: found ignore_above {length}, needed {needed['ignore_above']}"
+        elif found.get("enabled", True) != needed.get("enabled", True):
+            yield f"field {name}: found enabled true, needed false"
+        elif not found.get("doc_values", True):
+            yield f"field {name}: found doc_values false, needed true"
 
 
-def _ask(client: Elasticsearch, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    return orjson.loads(_perform(client, method, path, None if body is None else orjson.dumps(body)))
+def ask(client: Elasticsearch, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Sends an object and returns the answer's; errors as of `perform`."""
+    return orjson.loads(perform(client, method, path, None if body is None else orjson.dumps(body)))
 
 
-def _perform(
+def perform(
     client: Elasticsearch,
     method: str,
     path: str,
@@ -240,6 +254,12 @@ def _perform(
     content: str = _JSON,
     params: Mapping[str, str] | None = None,
 ) -> Any:
+    """Sends a request and returns the answer's bytes.
+
+    Raises:
+        ElasticsearchUnavailableError: It may pass by itself.
+        ElasticsearchError: It won't: the request is refused, or this is no Elasticsearch.
+    """
     headers = {"accept": _JSON} | ({} if body is None else {"content-type": content})
     try:
         return client.perform_request(method, path, params=params, headers=headers, body=body).body

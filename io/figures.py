@@ -1,18 +1,25 @@
 """What the report shows, out of the embedded database: a query per figure, side by side."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import orjson
 
 from clickstream.io.charts import DAY, NICE_SECONDS, utc
 from clickstream.io.errors import UserError
+from clickstream.transforms.sketches import Floats, Int64s, Users, UserUnion, merge_histograms, quantile
 
 MOST_POINTS = 300
 RAW_SHOWN = 200
+MOST_HISTOGRAMS = 256  # of a page before they are merged
 BANDS = (
     "under 10 s",
     "10 to 30 s",
@@ -35,13 +42,29 @@ class Bucket(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page over all windows and countries. `peak_users`: distinct users in its busiest window of one country."""
+    """A page over all windows and countries.
+
+    Attributes:
+        url: The page.
+        clicks: Its clicks.
+        timed_clicks: Those whose time spent is known.
+        time_spent_seconds: Its sum.
+        sessions: Sessions that began there; None: not measured.
+        bounces: Those of one click; None: not measured.
+        users: Distinct users; None if a row has no sketch of them.
+        median_time_spent: Seconds, within 1 %; None: no time is known.
+        p90_time_spent: Likewise.
+    """
 
     url: str
     clicks: int
     timed_clicks: int
     time_spent_seconds: float
-    peak_users: int
+    sessions: int | None
+    bounces: int | None
+    users: Users | None
+    median_time_spent: float | None
+    p90_time_spent: float | None
 
 
 class Country(NamedTuple):
@@ -83,6 +106,8 @@ class OverTime:
         clicks: Clicks in them.
         timed_clicks: Those whose time spent is known.
         time_spent_seconds: Its sum.
+        sessions: Sessions that began in them; None: not measured.
+        bounces: Those of one click; None: not measured.
         first: UTC start of the first window.
         last: UTC end of the last one.
         shortest_window: Its length in seconds.
@@ -98,6 +123,8 @@ class OverTime:
     clicks: int
     timed_clicks: int
     time_spent_seconds: float
+    sessions: int | None
+    bounces: int | None
     first: datetime
     last: datetime
     shortest_window: int
@@ -150,12 +177,13 @@ def read_figures(db_path: str | Path) -> Figures:
 WINDOWS = """
 CREATE TEMP TABLE windows AS
 SELECT CAST(strftime('%s', window_start) AS INTEGER) AS "start", CAST(strftime('%s', MAX(window_end)) AS INTEGER) AS "end",
-       SUM(clicks) AS clicks, SUM(timed_clicks) AS timed_clicks, SUM(time_spent_seconds) AS time_spent_seconds, COUNT(*) AS rows
+       SUM(clicks) AS clicks, SUM(timed_clicks) AS timed_clicks, SUM(time_spent_seconds) AS time_spent_seconds,
+       SUM(sessions) AS sessions, SUM(bounces) AS bounces, COUNT(*) AS rows
 FROM page_metrics GROUP BY window_start"""
 
 RANGES = """
-SELECT COUNT(*), SUM(rows), SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds), MIN("start"), MAX("end"),
-       MIN("end" - "start"), MAX("end" - "start"),
+SELECT COUNT(*), SUM(rows), SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds), SUM(sessions), SUM(bounces),
+       MIN("start"), MAX("end"), MIN("end" - "start"), MAX("end" - "start"),
        MIN(CASE WHEN upto >= total * 0.005 THEN "start" END), MAX(CASE WHEN upto - clicks <= total * 0.995 THEN "end" END)
 FROM (SELECT *, SUM(clicks) OVER (ORDER BY "start") AS upto, SUM(clicks) OVER () AS total FROM windows)"""
 
@@ -166,10 +194,21 @@ FROM windows WHERE "start" >= :start AND "start" < :end GROUP BY 1"""
 PAGES = """
 CREATE TEMP TABLE pages AS
 SELECT url, SUM(clicks) AS clicks, SUM(timed_clicks) AS timed_clicks, SUM(time_spent_seconds) AS time_spent_seconds,
-       MAX(unique_users) AS peak_users
+       SUM(sessions) AS sessions, SUM(bounces) AS bounces, MIN(url_hash) AS url_hash
 FROM page_metrics GROUP BY url"""
 
-TOP_PAGES = "SELECT * FROM pages ORDER BY clicks DESC, url LIMIT 20"
+TOP_PAGES = """
+CREATE TEMP TABLE top AS
+SELECT url_hash, url, clicks, timed_clicks, time_spent_seconds, sessions, bounces FROM pages ORDER BY clicks DESC, url LIMIT 20"""
+
+# Sketches are most of the database: those of the shown pages are sought by the primary key, window for window; nothing else is read.
+SKETCHES = """
+WITH RECURSIVE starts(at) AS (
+  SELECT MIN(window_start) FROM page_metrics
+  UNION ALL SELECT (SELECT MIN(window_start) FROM page_metrics WHERE window_start > at) FROM starts WHERE at IS NOT NULL)
+SELECT top.url_hash, COUNT(*) - COUNT(users_sketch), MIN(users_theta), group_concat(users_sketch), group_concat(time_spent_histogram)
+FROM starts CROSS JOIN top CROSS JOIN page_metrics AS metrics ON metrics.window_start = at AND metrics.url_hash = top.url_hash
+GROUP BY at, top.url_hash"""
 
 TIME_BANDS = """
 SELECT (mean >= 10) + (mean >= 30) + (mean >= 60) + (mean >= 120) + (mean >= 300) + (mean >= 600) + (mean >= 1800), COUNT(*), SUM(timed_clicks)
@@ -188,7 +227,7 @@ JOIN dead_letters USING (dead_letter_id) ORDER BY records DESC, example.reason L
 def _over_time(connection: sqlite3.Connection) -> OverTime | None:
     connection.execute(WINDOWS)
     row = connection.execute(RANGES).fetchone()
-    windows, rows, clicks, timed, seconds, first, last, shortest, longest, dense_first, dense_last = row
+    *totals, first, last, shortest, longest, dense_first, dense_last = row
     if first is None:
         return None
     start, end = (first, last) if last - first <= 10 * (dense_last - dense_first) else (dense_first, dense_last)
@@ -196,8 +235,8 @@ def _over_time(connection: sqlite3.Connection) -> OverTime | None:
     start -= start % step
     found = {i: Bucket(*sums) for i, *sums in connection.execute(BUCKETS, {"start": start, "end": end, "step": step})}
     buckets = tuple(found.get(i, Bucket(0, 0, 0.0)) for i in range(-(-(end - start) // step)))
-    totals = (windows, rows, clicks, timed, seconds, utc(first), utc(last), shortest, longest)
-    return OverTime(*totals, utc(start), step, buckets)
+    cells: list[Any] = [*totals, utc(first), utc(last), shortest, longest, utc(start), step, buckets]
+    return OverTime(*cells)
 
 
 def _bucket_seconds(seconds: int, window: int) -> int:
@@ -210,11 +249,44 @@ def _bucket_seconds(seconds: int, window: int) -> int:
 def _pages(connection: sqlite3.Connection) -> tuple[int, tuple[Page, ...], tuple[Band, ...]]:
     connection.execute(PAGES)
     (count,) = connection.execute("SELECT COUNT(*) FROM pages").fetchone()
-    return (
-        count,
-        tuple(map(Page._make, connection.execute(TOP_PAGES))),
-        tuple(map(Band._make, connection.execute(TIME_BANDS))),
-    )
+    connection.execute(TOP_PAGES)
+    sketches: dict[bytes, _Sketches] = defaultdict(_Sketches)
+    for key, *window in connection.execute(SKETCHES):
+        sketches[key].add(*window)
+    rows = connection.execute("SELECT * FROM top").fetchall()
+    top = tuple(Page._make((*row, *sketches[key].figures(*row[2:4]))) for key, *row in rows)
+    return count, top, tuple(map(Band._make, connection.execute(TIME_BANDS)))
+
+
+class _Sketches:
+    """The sketches of one page, added window by window, so that no more than one window's are in memory as text."""
+
+    def __init__(self) -> None:
+        self._union: UserUnion | None = UserUnion()
+        self._histograms: list[tuple[Floats, Int64s]] = []
+
+    def add(self, unsketched: int, theta: int, sketches: str, histograms: str | None) -> None:
+        """Adds the rows of a window: how many have no sketch, the least theta of the others, and the JSON texts, with commas."""
+        if unsketched:
+            self._union = None
+        elif self._union is not None:
+            self._union.add(theta, np.fromiter(chain.from_iterable(orjson.loads(f"[{sketches}]")), np.int64))
+        rows = orjson.loads(f"[{histograms or ''}]")
+        values = np.fromiter(chain.from_iterable(row["values"] for row in rows), np.float64)
+        counts = np.fromiter(chain.from_iterable(row["counts"] for row in rows), np.int64)
+        self._histograms.append((values, counts))
+        if len(self._histograms) > MOST_HISTOGRAMS:
+            self._histograms = [merge_histograms(self._histograms)]
+
+    def figures(self, timed: int, seconds: float) -> tuple[Users | None, float | None, float | None]:
+        """Distinct users, and median and P90 of the page's `timed` clicks that took `seconds`."""
+        users = None if self._union is None else self._union.users()
+        values, counts = merge_histograms(self._histograms)
+        if not timed or int(counts.sum()) != timed:  # none is known, or a row is from before there were histograms
+            return users, None, None
+        if len(values) == 1:  # then the mean is in that bucket, and exact
+            return users, seconds / timed, seconds / timed
+        return users, quantile(values, counts, 0.5), quantile(values, counts, 0.9)
 
 
 def _countries(connection: sqlite3.Connection) -> tuple[int, tuple[Country, ...]]:

@@ -72,7 +72,7 @@ class _ReadGroup(beam.DoFn):
         """A batch at the watermark's time: it isn't late, and its events can't become so while it's on its way."""
         source = f"kafka:{self._settings.topic}/{state.partition}"
         span = Span(state.run_start, state.next, found.next)
-        batch = RawBatch(found.values, source, found.positions, found.timestamps, watermark, span)
+        batch = RawBatch(found.values, source, found.positions, found.timestamps, watermark, span, state.complete_until)
         return TimestampedValue(batch, Timestamp(micros=watermark * 1000))
 
     def _after(self, group: GroupState, polled: dict[int, Polled]) -> GroupState:

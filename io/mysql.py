@@ -13,7 +13,10 @@ from clickstream.io.errors import UserError
 from clickstream.io.sql import SqlConnection, WriteToSql, check_sql, one_line_errors, setup_sql, take_turn
 
 _DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "mariadb+pymysql": "mysql+pymysql"}
-_PROCEDURES = ("get_clicks", "get_unique_users", "get_avg_time_spent")
+_PROCEDURES = (
+    *("get_clicks", "get_unique_users", "get_avg_time_spent", "get_time_quantile"),
+    *("get_sessions", "get_bounce_rate"),
+)
 _OLDEST = {"MySQL": (8, 0), "MariaDB": (10, 6)}
 
 

@@ -13,6 +13,7 @@ from string import Template
 from clickstream.io.charts import NICE_SECONDS, Html, bar, duration, foreign, joined, moment, table, tag, time_chart
 from clickstream.io.errors import UserError
 from clickstream.io.figures import BANDS, RAW_SHOWN, Bucket, Country, Figures, OverTime, Page, Rejection, read_figures
+from clickstream.transforms.sketches import Users
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,13 @@ def render_report(figures: Figures, *, run: RunCounts | None = None) -> str:
 
 
 NOTES = (
-    "Times are UTC. A window holds the clicks from its start up to, not including, its end. The mean time spent is over the clicks "
-    "whose time is known. "
-    "Peak users are the distinct users of a page's busiest window in one country: users of several windows can't be added up, "
-    "because the same person may be in each."
+    "Times are UTC. A window holds the clicks from its start up to, not including, its end. Mean, median and P90 (nine in ten "
+    "clicks took no longer) of the time spent are over the clicks whose time is known; median and P90 are within 1 %. "
+    "Users are a page's distinct users over all windows and countries, each counted once; ≈ marks an estimate. "
+    "Sessions are those that began on the page; the bounce rate is the share of them that ended with that click. "
+    "\N{EN DASH} stands for what was not measured."
 )
+UNMEASURED = "\N{EN DASH}"
 
 
 def _header(period: str, titles: list[str]) -> Html:
@@ -96,8 +99,10 @@ def _headline(figures: Figures, run: RunCounts | None) -> Html:
     time = figures.over_time
     stored: dict[str, object] = {"Clicks": time.clicks if time else 0, "Windows": time.windows if time else 0}
     stored |= {"Pages": figures.pages, "Countries": figures.countries}
-    if time and time.timed_clicks:
-        stored["Mean time spent"] = duration(time.time_spent_seconds / time.timed_clicks)
+    if time:
+        stored |= {"Sessions": _sessions(time), "Bounce rate": _bounce_rate(time)}
+        known = f"{time.timed_clicks:,} ({_known(time)})"
+        stored |= {"Mean time spent": _mean(time), "Clicks with a known time": known}
     parts = [tag("h3", "In the database"), _tiles(stored | {"Rejected records": figures.rejected})]
     if run:
         this_run = {
@@ -175,18 +180,23 @@ def _top_pages(figures: Figures, clicks: int) -> Html:
         (
             bar(page.clicks / most, foreign(page.url)),
             f"{page.clicks:,}",
+            _users(page.users),
+            _sessions(page),
+            _bounce_rate(page),
             _mean(page),
+            _duration(page.median_time_spent),
+            _duration(page.p90_time_spent),
             _known(page),
-            f"{page.peak_users:,}",
         )
         for page in figures.top_pages
     )
     caption = _caption(
         "pages", len(figures.top_pages), figures.pages, sum(page.clicks for page in figures.top_pages) / clicks
     )
-    return table(
-        caption, ("Page", "Clicks", "Mean time", "Time known", "Peak users"), rows, numbers=" nnnn", name="stack"
-    )
+    return table(caption, PAGE_HEADINGS, rows, numbers=" nnnnnnnn", name="stack")
+
+
+PAGE_HEADINGS = ("Page", "Clicks", "Users", "Sessions", "Bounce rate", "Mean time", "Median", "P90", "Time known")
 
 
 def _top_countries(figures: Figures, clicks: int) -> Html:
@@ -256,11 +266,31 @@ def _time_spent(figures: Figures, time: OverTime) -> Html:
     return joined((tag("p", known, class_="muted"), bands, tag("h3", "Mean time spent over time"), chart))
 
 
-def _mean(sums: Bucket | Page | Country) -> str:
-    return duration(sums.time_spent_seconds / sums.timed_clicks) if sums.timed_clicks else "unknown"
+def _users(users: Users | None) -> object:
+    if users is None:
+        return UNMEASURED
+    if users.exact:
+        return f"{users.estimate:,}"
+    return tag("span", f"≈ {users.estimate:,}", title=f"{users.low:,} to {users.high:,} with 95 % certainty")
 
 
-def _known(sums: Bucket | Page | Country) -> str:
+def _sessions(sums: Page | OverTime) -> str:
+    return UNMEASURED if sums.sessions is None else f"{sums.sessions:,}"
+
+
+def _bounce_rate(sums: Page | OverTime) -> str:
+    return f"{sums.bounces / sums.sessions:.0%}" if sums.sessions and sums.bounces is not None else UNMEASURED
+
+
+def _mean(sums: Bucket | Page | Country | OverTime) -> str:
+    return _duration(sums.time_spent_seconds / sums.timed_clicks if sums.timed_clicks else None)
+
+
+def _duration(seconds: float | None) -> str:
+    return "unknown" if seconds is None else duration(seconds)
+
+
+def _known(sums: Bucket | Page | Country | OverTime) -> str:
     return f"{sums.timed_clicks / sums.clicks:.0%}" if sums.clicks else ""
 
 

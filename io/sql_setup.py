@@ -99,8 +99,9 @@ def _column_difference(opened: sa.engine.Connection, column: Any, found: Any, co
         return f"found type {kind}, needed {needed}"
     if column.nullable and not found["nullable"]:
         return "found NOT NULL, needed NULL allowed"
-    collation = collations.get(column.name, "utf8mb4_bin")
-    return None if collation == "utf8mb4_bin" else f"found collation {collation}, needed utf8mb4_bin"
+    collation = getattr(column.type.dialect_impl(opened.dialect), "collation", None)
+    found_collation = collations.get(column.name, collation)
+    return None if found_collation == collation else f"found collation {found_collation}, needed {collation}"
 
 
 def _kind(declared: str) -> str:

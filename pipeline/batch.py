@@ -20,10 +20,10 @@ from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql,
 from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, wire
 from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options
-from clickstream.pipeline.output_dir import OutputDir
-from clickstream.pipeline.running import mendable_errors, parse_options, quiet_beam, runner_of
+from clickstream.pipeline.output_dir import SHAPING, OutputDir
+from clickstream.pipeline.running import measure_step, mendable_errors, parse_options, quiet_beam, runner_of
 from clickstream.pipeline.summary import ProgressLine, print_summary
-from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, TimeSpentPolicy
+from clickstream.transforms import AggregateByPage, ParseClicks
 
 SAMPLE = SampleOptions(events=500_000)
 _POLL_SECONDS = 0.2
@@ -53,7 +53,7 @@ def describe_run(options: PipelineOptions) -> dict[str, Any]:
     """What a later run over the same folder must know of this one."""
     pattern = options.view_as(LogOptions).input
     settings = options.get_all_options()
-    shaping = {name: settings[name] for name in ("window_seconds", "time_spent", "url_normalisation")}
+    shaping = {name: settings[name] for name in SHAPING if name in settings}
     return {"input": pattern, "sample": pattern is None, **shaping}
 
 
@@ -83,8 +83,10 @@ def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: 
     return Job(
         read=ReadClickLogs(pattern),
         parse=ParseClicks(parse_options(options)),
-        measure=MeasureTimeSpent(TimeSpentPolicy.from_text(metrics.time_spent)),
-        aggregate=AggregateByPage(window_seconds=metrics.window_seconds, shards=_shards(options)),
+        measure=measure_step(options, shards=_shards(options)),
+        aggregate=AggregateByPage(
+            window_seconds=metrics.window_seconds, shards=_shards(options), sketch_size=metrics.sketch_size
+        ),
         write_rows={"WriteToSql": WriteToSql(database)},
         write_bulk_file=WriteBulkFile(str(output.bulk_file.absolute()), results.elasticsearch_index),
         write_dead_letters=WriteDeadLettersToSql(database),

@@ -41,7 +41,8 @@ def wire(pipeline: beam.Pipeline, job: Job) -> None:
         raw |= "NoteRead" >> beam.ParDo(job.note_progress).with_output_types(RawBatch)
 
     parsed = raw | "ParseClicks" >> job.parse
-    rows = parsed.clicks | "MeasureTimeSpent" >> job.measure | "AggregateByPage" >> job.aggregate
+    clicks = {"clicks": parsed.clicks, "before": parsed.before}
+    rows = clicks | "MeasureTimeSpent" >> job.measure | "AggregateByPage" >> job.aggregate
     sinks = [rows | label >> write for label, write in job.write_rows.items()]
     if job.write_bulk_file is not None:
         _ = rows | "WriteBulkFile" >> job.write_bulk_file

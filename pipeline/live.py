@@ -22,11 +22,11 @@ from clickstream.pipeline.java_reader import check_reader, read_by_java
 from clickstream.pipeline.jobs import Job, wire
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.prism import find_prism
-from clickstream.pipeline.running import mendable_errors, parse_options, quiet_beam, runner_of
+from clickstream.pipeline.running import measure_step, mendable_errors, parse_options, quiet_beam, runner_of
 from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.pipeline.status import StatusLine
 from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING, note_progress
-from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, TimeSpentPolicy
+from clickstream.transforms import AggregateByPage, ParseClicks
 from clickstream.transforms.event_time import LatestEventTime
 
 LATE_PANE_SECONDS = 5
@@ -78,20 +78,29 @@ def _run(pipeline: beam.Pipeline, stop: threading.Event) -> int:
 def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
     """The live job's steps."""
     metrics = options.view_as(MetricOptions)
+    measure = measure_step(options, live=True, shards=metrics.shards or 1)
     connection, by_java = _connection(options), options.view_as(KafkaOptions).kafka_reader == "java"
     return Job(
         read=read_by_java(options) if by_java else read_clicks(options),
         parse=ParseClicks(parse_options(options, live=True)),
-        measure=MeasureTimeSpent(TimeSpentPolicy.from_text(metrics.time_spent)),
+        measure=measure,
         aggregate=AggregateByPage(
             window_seconds=metrics.window_seconds,
             shards=metrics.shards or 1,
             trigger=pane_trigger(metrics.early_results),
-            allowed_lateness_seconds=int(metrics.allowed_lateness),
+            allowed_lateness_seconds=measure.allowed_lateness_seconds + measure.settled_seconds,
+            sketch_size=metrics.sketch_size,
         ),
         write_rows=sinks.write_rows(),
         write_dead_letters=sinks.write_dead_letters(options),
-        commit=None if by_java else CommitOffsets(connection.bootstrap_servers, connection.group_id, connection.config),
+        commit=None
+        if by_java
+        else CommitOffsets(
+            connection.bootstrap_servers,
+            connection.group_id,
+            connection.config,
+            settled_seconds=measure.settled_seconds,
+        ),
     )
 
 

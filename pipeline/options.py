@@ -42,11 +42,16 @@ def whole(least: int, most: int = 1 << 31) -> Callable[[str], int]:
 
 
 def time_spent(text: str) -> str:
-    """Checks `fixed:SECONDS` or `reported`; stays text, as options travel as JSON."""
+    """Checks `dwell`, `fixed:SECONDS` or `reported`; stays text, as options travel as JSON."""
     try:
         return str(TimeSpentPolicy.from_text(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def sketch_size(text: str) -> int:
+    """A power of two is not needed; `off` is 0."""
+    return 0 if text == "off" else whole(16, 1 << 16)(text)
 
 
 class LogOptions(PipelineOptions):
@@ -141,6 +146,11 @@ class ClickOptions(PipelineOptions):
             metavar="DURATION",
             help="reject events further ahead of now: 10m, off (default: 10m)",
         )
+        add(
+            "--hash_user_ids",
+            metavar="REF",
+            help="env:NAME or file:PATH of a key: user ids are replaced by keyed hashes, in dead letters too",
+        )
 
 
 class MetricOptions(PipelineOptions):
@@ -159,9 +169,28 @@ class MetricOptions(PipelineOptions):
         add(
             "--time_spent",
             type=time_spent,
-            default="reported",
+            default="dwell",
             metavar="POLICY",
-            help="fixed:SECONDS, or reported: what the event says (default: reported)",
+            help="dwell: until the user's next click; fixed:SECONDS; reported: what the event says (default: dwell)",
+        )
+        add(
+            "--session_gap",
+            type=duration,
+            default="30m",
+            metavar="DURATION",
+            help="dwell: a click later than this after the one before begins a session (default: 30m)",
+        )
+        add(
+            "--deduplicate",
+            choices=("row_key", "off"),
+            help="row_key: equal clicks (user, time, page, country, row key) count once (default: with dwell)",
+        )
+        add(
+            "--sketch_size",
+            type=sketch_size,
+            default="1024",
+            metavar="N",
+            help="user hashes a row keeps at most, so that users of several rows can be counted; off (default: 1024)",
         )
         add(
             "--shards",

@@ -10,7 +10,18 @@ from typing import Any
 from clickstream.io.errors import UserError
 
 # Rows made with other values of these can't stand in one table: the same key would mean something else.
-SHAPING = ("sample", "window_seconds", "time_spent", "url_normalisation")
+SHAPING = (
+    "sample",
+    *(
+        "window_seconds",
+        "time_spent",
+        "session_gap",
+        "deduplicate",
+        "sketch_size",
+        "url_normalisation",
+        "hash_user_ids",
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Where Prism is, Beam's runner for continuous jobs on one machine."""
 
 import shutil
-import urllib.error
 from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions
@@ -17,20 +16,21 @@ _CURE = (
 
 
 def find_prism(options: PipelineOptions) -> str:
-    """The Prism binary: `--prism_location`, else on PATH, else downloaded by Beam into its cache.
+    """The Prism binary: `--prism_location` (a path or an address), else on PATH, else downloaded by Beam into its cache.
 
     Raises:
         UserError: None can be had; with the two ways out.
     """
     chosen = options.view_as(PrismRunnerOptions).prism_location
-    if chosen and not chosen.startswith(("http://", "https://")) and not Path(chosen).is_file():
+    by_address = bool(chosen) and chosen.startswith(("http://", "https://"))
+    if chosen and not by_address and not Path(chosen).is_file():
         message = f"--prism_location={chosen} is no file: {_CURE}"
         raise UserError(message)
     found = chosen or shutil.which("prism")
-    if found:
+    if found and not by_address:
         return str(found)
     try:
-        return str(PrismJobServer(options).path_to_binary())
-    except (OSError, RuntimeError, urllib.error.URLError) as error:
-        message = f"Prism can't be downloaded ({error}): {_CURE}"
+        return str(PrismJobServer(options).subprocess_cmd_and_endpoint()[0][0])  # by now it is downloaded
+    except (OSError, RuntimeError, ValueError) as error:
+        message = f"Prism can't be had ({error}): {_CURE}"
         raise UserError(message) from None

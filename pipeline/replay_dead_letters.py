@@ -2,11 +2,13 @@
 
 A window's numbers can't be mended by adding to them (a user may be known there already). Of a run over logs, the input is read
 again, whole, and its rows replace the smaller ones. What a live job rejected goes back into its topic: see `replay_to_topic`.
+Bytes that were withheld (--hash_user_ids) are no click's; a pseudonym in others stands for itself, so what they are judged to be doesn't change.
 """
 
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,7 +48,7 @@ def replay_from_logs(argv: Sequence[str]) -> int:
     if not run:
         message = f"{output.path} holds no run's results: name the folder with --output_dir."
         raise UserError(message)
-    earlier = [f"--{name}={run[name]}" for name in SHAPING if name != "sample"]
+    earlier = [f"--{name}={run[name]}" for name in SHAPING if name != "sample" and run.get(name) is not None]
     options = read_options([*earlier, *argv])
     database = SqlConnection("sqlite", str(output.database.absolute()))
     accepted = [key for page in read_dead_letters(database) for key in accepted_keys(page, parse_options(options))]
@@ -62,6 +64,7 @@ def replay_from_logs(argv: Sequence[str]) -> int:
 def accepted_keys(page: pa.Table, options: ParseOptions) -> Iterator[bytes]:
     """The keys of the dead letters that the parse takes for clicks today."""
     numbers = range(page.num_rows)
-    parsed = parse_clicks(RawBatch(page["raw"].to_pylist(), "replay", numbers), options, now_ms=int(time.time() * 1000))
+    batch, options = RawBatch(page["raw"].to_pylist(), "replay", numbers), replace(options, user_key=None)
+    parsed = parse_clicks(batch, options, now_ms=int(time.time() * 1000))
     refused = set(parsed.rejected["position"].to_pylist())
     yield from (page["dead_letter_id"][number].as_py() for number in numbers if number not in refused)

@@ -3,6 +3,9 @@
 At least once: a record's dead letter goes only when the brokers have confirmed the record, so a crash in between sends that record
 again at the next replay, and the live job then counts it twice. The same goes for a record that the job itself has read
 again meanwhile and accepted (restarted with other options, before its offset was committed).
+
+Dead letters of a job with --hash_user_ids hold pseudonyms: that job takes them for what they are. One without the option, or with another key,
+would take them for users of their own. Bytes that were withheld stay dead letters.
 """
 
 import sys
@@ -72,7 +75,7 @@ class Judge:
     """Says what the live job would do with records today."""
 
     def __init__(self, options: ParseOptions, connection: KafkaConnection, topic: str) -> None:
-        self._options, self._topic = options, topic
+        self._options, self._topic = replace(options, user_key=None), topic  # a verdict is the same for a pseudonym
         with open_consumer(connection) as consumer:
             self._partitions = consumer.partitions(topic)
             committed = consumer.committed(topic, self._partitions).values()

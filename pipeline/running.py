@@ -1,14 +1,17 @@
 """What batch and live jobs share: which runner, which clicks count, and how a worker's error reaches the user."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from clickstream.io.errors import user_error_in
+from clickstream.io.errors import UserError, user_error_in
+from clickstream.io.secrets import resolve_secret
 from clickstream.pipeline.options import ClickOptions, MetricOptions
-from clickstream.transforms import METRIC_COLUMNS, ParseOptions
+from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, TimeSpentPolicy
+from clickstream.transforms.pseudonyms import Pseudonyms
 
 _LIVE_MAX_AGE_SECONDS = 7 * 86_400.0
 
@@ -23,13 +26,50 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
     """What counts as a click, from the command line."""
     clicks, metrics = options.view_as(ClickOptions), options.view_as(MetricOptions)
     age = clicks.max_event_age
+    measure = measure_step(options, live=live)
+    dwells = measure.policy.name == "dwell"
     return ParseOptions(
-        columns=METRIC_COLUMNS,
+        columns=(*METRIC_COLUMNS, "row_key") if measure.needs_row_key else METRIC_COLUMNS,
         normalise_urls=clicks.url_normalisation == "on",
         max_event_age_seconds=(_LIVE_MAX_AGE_SECONDS if live else None) if age is None else (age or None),
         max_clock_skew_seconds=clicks.max_clock_skew or None,
         window_seconds=metrics.window_seconds,
+        allowed_lateness_seconds=measure.allowed_lateness_seconds,
+        session_gap_seconds=measure.session_gap_seconds if dwells else 0,
+        user_key=user_key(options),
+    )
+
+
+def user_key(options: PipelineOptions) -> Callable[[], str] | None:
+    """What gives a worker the key of the pseudonyms; it holds no more than the reference. None: user ids stay as they are.
+
+    Raises:
+        UserError: The reference is malformed, or what it names is missing or no key.
+    """
+    reference = options.view_as(ClickOptions).hash_user_ids
+    if reference is None:
+        return None
+    try:
+        Pseudonyms(resolve_secret(reference))
+    except UnicodeDecodeError:
+        message = f"--hash_user_ids={reference} is no text: make a key with openssl rand -hex 32."
+        raise UserError(message) from None
+    except ValueError as error:
+        message = f"--hash_user_ids={reference}: {error}"
+        raise UserError(message) from None
+    return partial(resolve_secret, reference)
+
+
+def measure_step(options: PipelineOptions, *, live: bool = False, shards: int = 1) -> MeasureTimeSpent:
+    """How the time spent is measured, from the command line."""
+    metrics = options.view_as(MetricOptions)
+    return MeasureTimeSpent(
+        TimeSpentPolicy.from_text(metrics.time_spent),
+        session_gap_seconds=max(1, round(metrics.session_gap)),
+        deduplicate=None if metrics.deduplicate is None else metrics.deduplicate == "row_key",
+        window_seconds=metrics.window_seconds,
         allowed_lateness_seconds=int(metrics.allowed_lateness) if live else 0,
+        shards=shards,
     )
 
 

@@ -77,8 +77,8 @@ def sinks_of(options: PipelineOptions) -> Sinks:
         UserError: An option can't be, or they contradict each other.
     """
     chosen = options.view_as(OutputOptions)
-    sql = _server(options)
-    elasticsearch = _elasticsearch(options) if chosen.elasticsearch else None
+    sql = server_of(options)
+    elasticsearch = elasticsearch_of(options) if chosen.elasticsearch else None
     if sql is None and elasticsearch is None:
         sql = embedded_database(options)
     return Sinks(sql, elasticsearch, chosen.elasticsearch_index, _dead_letters(options, sql))
@@ -90,10 +90,15 @@ def dead_letters_of(options: PipelineOptions) -> SqlConnection | str:
     Raises:
         UserError: An option can't be.
     """
-    return _dead_letters(options, _server(options))
+    return _dead_letters(options, server_of(options))
 
 
-def _server(options: PipelineOptions) -> SqlConnection | None:
+def server_of(options: PipelineOptions) -> SqlConnection | None:
+    """The MySQL or MariaDB server that the options name, or None.
+
+    Raises:
+        UserError: An option can't be.
+    """
     chosen = options.view_as(OutputOptions)
     if not chosen.mysql:
         return None
@@ -107,7 +112,12 @@ def embedded_database(options: PipelineOptions) -> SqlConnection:
     return SqlConnection("sqlite", str(output.database.absolute()))
 
 
-def _elasticsearch(options: PipelineOptions) -> ElasticsearchConnection:
+def elasticsearch_of(options: PipelineOptions) -> ElasticsearchConnection:
+    """The Elasticsearch cluster that the options name.
+
+    Raises:
+        UserError: An option can't be.
+    """
     chosen = options.view_as(OutputOptions)
     return ElasticsearchConnection(
         hosts=chosen.elasticsearch,

@@ -21,7 +21,7 @@ from clickstream.pipeline.output_dir import OutputDir
 _PAGES = 10
 _SHORTEST_URL = 20
 _RATE_OVER_SECONDS = 3.0
-_HEADINGS = ("clicks", "mean time, s", "time known")
+_HEADINGS = ("clicks", "users", "mean s", "median s", "time known")
 _QUESTION = "SELECT url, SUM(clicks) FROM page_metrics GROUP BY 1 ORDER BY 2 DESC LIMIT 5"
 
 
@@ -82,18 +82,21 @@ def print_summary(output: OutputDir, counts: Counts, figures: Figures, seconds: 
 
 def _pages_in_lines(pages: Sequence[Page]) -> list[str]:
     lines = [(*_HEADINGS, "page"), *((*_cells(page), visible(page.url)) for page in pages)]
-    aligned = [f"{clicks:>14}  {mean:>12}  {known:>10}  {url}" for clicks, mean, known, url in lines]
+    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:-1]]
+    aligned = ["  ".join((*map(str.rjust, numbers, widths), url)) for *numbers, url in lines]
     return ["Top pages", *aligned] if pages else []
 
 
 def _pages_in_box(pages: Sequence[Page], stream: TextIO) -> list[str]:
     console = Console(file=stream, force_terminal=True)
     rows = [_cells(page) for page in pages]
+    headings = [heading.replace(" ", "\n") for heading in _HEADINGS]  # two lines leave more room for URLs
     table = Table(title="Top pages", title_justify="left")
     table.add_column("page", no_wrap=True)
-    for heading in _HEADINGS:
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
-    numbers = sum(max(map(len, column)) + 3 for column in zip(_HEADINGS, *rows, strict=True))
+    cells_of = [[*heading.splitlines(), *column] for heading, *column in zip(headings, *rows, strict=True)]
+    numbers = sum(max(map(len, cells)) + 3 for cells in cells_of)
     for page, cells in zip(pages, rows, strict=True):
         table.add_row(Text(_fitted(visible(page.url), console.width - numbers - 4)), *cells)
     with console.capture() as printed:
@@ -101,9 +104,16 @@ def _pages_in_box(pages: Sequence[Page], stream: TextIO) -> list[str]:
     return printed.get().splitlines() if pages else []
 
 
-def _cells(page: Page) -> tuple[str, str, str]:
-    mean = f"{page.time_spent_seconds / page.timed_clicks:.1f}" if page.timed_clicks else "-"
-    return f"{page.clicks:,}", mean, f"{page.timed_clicks / page.clicks:.0%}" if page.clicks else "-"
+def _cells(page: Page) -> tuple[str, ...]:
+    mean = page.time_spent_seconds / page.timed_clicks if page.timed_clicks else None
+    times = ("-" if seconds is None else f"{seconds:.1f}" for seconds in (mean, page.median_time_spent))
+    return f"{page.clicks:,}", _users(page), *times, f"{page.timed_clicks / page.clicks:.0%}" if page.clicks else "-"
+
+
+def _users(page: Page) -> str:
+    if page.users is None:
+        return "-"
+    return f"{page.users.estimate:,}" if page.users.exact else f"~{page.users.estimate:,}"
 
 
 def _fitted(text: str, cells: int) -> str:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from clickstream.transforms.urls import UrlError, normalise_url
@@ -25,10 +26,11 @@ class Click(NamedTuple):
     url: str
     country: str
     time_spent: float | None
+    row_key: str | None = None
 
 
 class Row(NamedTuple):
-    """A result row, times in ms."""
+    """A result row, times in ms. Sessions and bounces are None unless time is measured by dwell."""
 
     window_end: int
     clicks: int
@@ -36,6 +38,16 @@ class Row(NamedTuple):
     time_spent_ms: int
     timed_clicks: int
     version: int
+    sessions: int | None = None
+    bounces: int | None = None
+
+
+class Visit(NamedTuple):
+    """A click, how long until the same user's next one of the session (ms; None: it was the last), and whether it began the session."""
+
+    click: Click
+    time_spent_ms: int | None
+    began: bool
 
 
 class Expected(NamedTuple):
@@ -50,6 +62,7 @@ def recompute(
     *,
     window_seconds: int,
     fixed_seconds: float | None = None,
+    session_gap_seconds: float | None = None,
     now_ms: int | None = None,
     watermark: int | None = None,
     allowed_lateness_seconds: int = 0,
@@ -62,7 +75,8 @@ def recompute(
         outcomes.append("rejected" if click is None else "too late" if late else "click")
         if click and not late:
             kept.append(click)
-    return Expected(expected_rows(kept, window_seconds=window_seconds, fixed_seconds=fixed_seconds), outcomes)
+    policy = {"fixed_seconds": fixed_seconds, "session_gap_seconds": session_gap_seconds}
+    return Expected(expected_rows(kept, window_seconds=window_seconds, **policy), outcomes)
 
 
 def read_click(record: bytes, *, now_ms: int | None = None, skew_ms: int = 600_000) -> Click | None:
@@ -123,7 +137,7 @@ def _click(fields: dict[str, Any], now_ms: int | None, skew_ms: int) -> Click | 
         return None
     if spent is None and end is not None:
         spent = (end - millis) / 1000
-    return Click(user, millis, normalise_url(fields["url"]), country, spent)
+    return Click(user, millis, normalise_url(fields["url"]), country, spent, fields.get("row_key") or None)
 
 
 def _is_duration(spent: Any) -> bool:
@@ -163,20 +177,65 @@ def read_time(value: Any) -> int | None:
 
 
 def expected_rows(
-    clicks: Iterable[Click], *, window_seconds: int, fixed_seconds: float | None = None
+    clicks: Iterable[Click],
+    *,
+    window_seconds: int,
+    fixed_seconds: float | None = None,
+    session_gap_seconds: float | None = None,
+    deduplicate: bool | None = None,
+    before: Iterable[Click] = (),
 ) -> dict[Key, Row]:
-    """Result rows of clicks; `fixed_seconds` is the policy fixed:SECONDS, None the policy reported."""
-    groups: dict[Key, list[Click]] = defaultdict(list)
+    """Result rows of clicks; `fixed_seconds` is the policy fixed:SECONDS, `session_gap_seconds` is dwell, None of them the policy reported.
+
+    Clicks in `before` aren't counted, but others follow them.
+    """
+    dwell = session_gap_seconds is not None
+    if dwell if deduplicate is None else deduplicate:
+        clicks = distinct(clicks)
+    if dwell:
+        context = set(before)
+        visits = [v for v in expected_visits([*clicks, *context], session_gap_seconds * 1000) if v.click not in context]
+    else:
+        times = ((c, c.time_spent if fixed_seconds is None else fixed_seconds) for c in clicks)
+        visits = [Visit(click, None if time is None else round(time * 1000), False) for click, time in times]
+    groups: dict[Key, list[Visit]] = defaultdict(list)
     length = window_seconds * 1000
+    for visit in visits:
+        groups[visit.click.millis // length * length, visit.click.url, visit.click.country].append(visit)
+    return {key: _row(key[0] + length, found, dwell) for key, found in groups.items()}
+
+
+def _row(window_end: int, found: list[Visit], dwell: bool) -> Row:
+    known = [visit.time_spent_ms for visit in found if visit.time_spent_ms is not None]
+    users = len({visit.click.user_id for visit in found})
+    counts = (len(found), users, sum(known), len(known))
+    if not dwell:
+        return Row(window_end, *counts, len(found) + len(known))
+    began = [visit for visit in found if visit.began]
+    bounces = sum(visit.time_spent_ms is None for visit in began)
+    version = 2**20 * (len(found) + len(known) + len(found) - len(began))
+    version += max(0, 2**20 - 1 - (sum(known) // max(len(known), 1)) // 2)  # shorter times are known better
+    return Row(window_end, *counts, version, len(began), bounces)
+
+
+def distinct(clicks: Iterable[Click]) -> list[Click]:
+    """Of clicks that are equal but for what they report of the time spent, the first."""
+    return list({click._replace(time_spent=None): click for click in reversed(list(clicks))}.values())
+
+
+def expected_visits(clicks: Iterable[Click], gap_ms: float) -> list[Visit]:
+    """Each click with what follows it; simultaneous ones are in the order of URL, country, row key."""
+    by_user: dict[str, list[Click]] = defaultdict(list)
     for click in clicks:
-        groups[click.millis // length * length, click.url, click.country].append(click)
-    rows = {}
-    for key, found in groups.items():
-        times = [click.time_spent if fixed_seconds is None else fixed_seconds for click in found]
-        known = [round(time * 1000) for time in times if time is not None]
-        users = len({click.user_id for click in found})
-        rows[key] = Row(key[0] + length, len(found), users, sum(known), len(known), len(found) + len(known))
-    return rows
+        by_user[click.user_id].append(click)
+    visits = []
+    for own in by_user.values():
+        own.sort(key=lambda click: (click.millis, click.url, click.country, click.row_key or ""))
+        gaps = [after.millis - click.millis for click, after in pairwise(own)]
+        until_next = [gap if gap <= gap_ms else None for gap in gaps]
+        began = [True, *(gap is None for gap in until_next)]
+        visits += [Visit(*each) for each in zip(own, [*until_next, None], began, strict=True)]
+    return visits
 
 
 def as_oracle_rows(tables: Iterable[Any]) -> dict[Key, Row]:
@@ -195,6 +254,8 @@ def as_oracle_rows(tables: Iterable[Any]) -> dict[Key, Row]:
                 round(row["time_spent_seconds"] * 1000),
                 row["timed_clicks"],
                 row["version"],
+                row["sessions"],
+                row["bounces"],
             )
     return rows
 

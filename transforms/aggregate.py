@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +9,19 @@ import polars as pl
 import pyarrow as pa
 
 from clickstream.transforms.arrow import pack, unpack
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
+from clickstream.transforms.result_rows import page_metrics
+from clickstream.transforms.shards import checksums
+from clickstream.transforms.sketches import time_buckets
 
-_SUMS = ("clicks", "time_spent_ms", "timed_clicks")
+_KEY = ("url", "country", "user_id", "time_bucket")
+_VISITS = ("starts_session", "bounced")
+_SUMS = ("clicks", "time_spent_ms", "timed_clicks", "sessions", "bounces")
 
-# One row a click until rows are merged: then one a URL, country and user.
+# One row a click until rows are merged: then one a URL, country, user and bucket of the histogram.
 PARTIAL_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("url", "country", "user_id")] + [(name, pa.int64()) for name in _SUMS]
+    [(name, pa.string()) for name in _KEY[:3]]
+    + [("time_bucket", pa.int16())]
+    + [(name, pa.int64()) for name in _SUMS]  # sessions and bounces: null throughout where the policy doesn't tell them
 )
 Int64s = npt.NDArray[np.int64]
 
@@ -38,7 +43,8 @@ def cut_by_window(clicks: pa.Table, *, window_seconds: int, shards: int) -> list
     """Cuts clicks into partial sums by window and shard, because a Beam element has one timestamp and one key.
 
     Args:
-        clicks: Columns url, country, user_id, timestamp (UTC, ms) and time_spent_ms (null: not known).
+        clicks: Columns url, country, user_id, timestamp (UTC, ms) and time_spent_ms (null: not known); and, where sessions are told,
+            starts_session and bounced. With a column sign, a row of -1 takes back what another had said.
         window_seconds: Windows are [n * window_seconds, (n + 1) * window_seconds) since the epoch, UTC.
         shards: All clicks of a URL and country go to the same shard, on any machine and in any release.
     """
@@ -64,22 +70,20 @@ def cut_by_window(clicks: pa.Table, *, window_seconds: int, shards: int) -> list
 def _shards(clicks: pa.Table, shards: int) -> Int64s | int:
     if shards == 1:
         return 0
-    mixed = _checksums(clicks["url"]) * 31 + _checksums(clicks["country"])
+    mixed = checksums(clicks["url"]) * 31 + checksums(clicks["country"])
     return mixed % shards
-
-
-def _checksums(texts: pa.ChunkedArray) -> Int64s:
-    encoded = texts.combine_chunks().dictionary_encode()
-    sums = map(crc32, encoded.dictionary.cast(pa.binary()).to_pylist())
-    return np.fromiter(sums, np.int64, len(encoded.dictionary))[np.asarray(encoded.indices)]
 
 
 def _partials(clicks: pa.Table) -> pa.Table:
     time = clicks["time_spent_ms"].combine_chunks()
-    ones = pa.array(np.ones(clicks.num_rows, np.int64))
-    known = ones if time.null_count == 0 else time.is_valid().cast(pa.int64())
-    columns = [clicks["url"], clicks["country"], clicks["user_id"], ones, time.fill_null(0), known]
-    return pa.table(columns, schema=PARTIAL_SCHEMA)
+    millis = np.asarray(time.fill_null(0))
+    known = np.asarray(time.is_valid()) if time.null_count else np.ones(len(time), np.bool_)
+    signs = np.asarray(clicks["sign"]) if "sign" in clicks.column_names else np.ones(len(time), np.int64)
+    told = "starts_session" in clicks.column_names
+    visits = [signs * np.asarray(clicks[name]) if told else pa.nulls(len(time), pa.int64()) for name in _VISITS]
+    columns = [clicks[name] for name in _KEY[:3]]
+    sums = [pa.array(column) for column in (time_buckets(millis), signs, signs * millis, signs * known, *visits)]
+    return pa.table(columns + sums, schema=PARTIAL_SCHEMA)
 
 
 class PageSums:
@@ -141,32 +145,11 @@ def _packed(partials: pa.Table) -> bytes:
 
 
 def merge_partials(partials: pa.Table) -> pa.Table:
-    """Adds up the rows of the same URL, country and user: the same table again, shorter."""
-    merged = _frame(partials).group_by("url", "country", "user_id").agg(pl.col(_SUMS).sum())
-    return merged.to_arrow(compat_level=_OLD).cast(PARTIAL_SCHEMA)
-
-
-def page_metrics(partials: pa.Table, *, window_start_ms: int, window_end_ms: int) -> pa.Table:
-    """Result rows (PAGE_METRICS_SCHEMA) of one window, from its partial sums.
-
-    Users are counted exactly. The mean is the sum of the known times by the number of clicks with one; null where none is known.
-    """
-    rows = _frame(partials).group_by("url", "country").agg(pl.col(_SUMS).sum(), pl.col("user_id").n_unique())
-    clicks, millis, timed, users = (rows.get_column(name).to_numpy() for name in (*_SUMS, "user_id"))
-    seconds = millis / 1000
-    columns = [
-        pa.array(np.full(len(rows), window_start_ms)).cast(UTC_MS),
-        pa.array(np.full(len(rows), window_end_ms)).cast(UTC_MS),
-        rows.get_column("url").to_arrow(compat_level=_OLD).cast(pa.string()),
-        rows.get_column("country").to_arrow(compat_level=_OLD).cast(pa.string()),
-        clicks,
-        users.astype(np.int64),
-        seconds,
-        timed,
-        pa.array(seconds / np.maximum(timed, 1), mask=timed == 0),
-        clicks + timed,
-    ]
-    return pa.table(columns, schema=PAGE_METRICS_SCHEMA)
+    """Adds up the rows of the same URL, country, user and bucket: the same table again, shorter."""
+    told = [name for name in _SUMS if partials[name].null_count == 0]
+    merged = _frame(partials).group_by(_KEY).agg(pl.col(told).sum()).to_arrow(compat_level=_OLD)
+    columns = [merged[name] if name in merged.column_names else pa.nulls(len(merged)) for name in PARTIAL_SCHEMA.names]
+    return pa.table(columns, names=PARTIAL_SCHEMA.names).cast(PARTIAL_SCHEMA)
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

@@ -8,14 +8,17 @@ import pyarrow.compute as pc
 
 from clickstream.transforms.limits import LONGEST_SECONDS
 
+_KNOWN = f"dwell, fixed:SECONDS (0 to {LONGEST_SECONDS}), such as fixed:300, or reported"
+
 
 @dataclass(frozen=True)
 class TimeSpentPolicy:
     """How the time spent on a click's page is known.
 
     Attributes:
-        name: `fixed`: each click counts the same time, as the reference reports do (300 s). `reported`: what the event says, `time_spent`,
-            or else `session_end` less `timestamp`; without either the time is unknown.
+        name: `dwell`: until the same user's next click, if that is in the same session; of a session's last click the time is unknown. `fixed`: each
+            click counts the same time, as the reference reports do (300 s). `reported`: what the event says, `time_spent`, or else `session_end` less
+            `timestamp`; without either the time is unknown.
         seconds: The time of `fixed`.
     """
 
@@ -24,22 +27,22 @@ class TimeSpentPolicy:
 
     def __post_init__(self) -> None:
         fixed = self.name == "fixed" and self.seconds is not None and 0 <= self.seconds <= LONGEST_SECONDS
-        if not fixed and (self.name, self.seconds) != ("reported", None):
-            message = f"Time spent {self} is not known: write fixed:SECONDS (0 to {LONGEST_SECONDS}), such as fixed:300, or reported."
+        if not fixed and (self.name not in ("dwell", "reported") or self.seconds is not None):
+            message = f"Time spent {self} is not known: write {_KNOWN}."
             raise ValueError(message)
 
     @classmethod
     def from_text(cls, text: str) -> "TimeSpentPolicy":
-        """Reads `fixed:SECONDS` or `reported`.
+        """Reads `dwell`, `fixed:SECONDS` or `reported`.
 
         Raises:
-            ValueError: It is neither.
+            ValueError: It is none of them.
         """
         name, _, seconds = text.partition(":")
         try:
             return cls(name, float(seconds) if seconds else None)
         except ValueError:
-            message = f"Time spent {text!r} is not known: write fixed:SECONDS (0 to {LONGEST_SECONDS}), such as fixed:300, or reported."
+            message = f"Time spent {text!r} is not known: write {_KNOWN}."
             raise ValueError(message) from None
 
     def __str__(self) -> str:
@@ -47,7 +50,7 @@ class TimeSpentPolicy:
 
 
 def measure_time_spent(clicks: pa.Table, policy: TimeSpentPolicy) -> pa.Table:
-    """Adds the column `time_spent_ms` (int64; null: not known) to a table of clicks.
+    """Adds the column `time_spent_ms` (int64; null: not known) to a table of clicks, for the policies that need no other clicks.
 
     Whole milliseconds, so that sums don't depend on the order in which they are added.
     """

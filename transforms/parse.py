@@ -1,7 +1,7 @@
 """Raw records to click columns: every record ends as exactly one click, too late or not, or one rejected record with its reason."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from clickstream.transforms import checks as check
 from clickstream.transforms.decode import Decoded, Refusal, decode_records
+from clickstream.transforms.hidden_ids import stand_in, without_ids
 from clickstream.transforms.limits import MAX_COUNTRY_LENGTH
+from clickstream.transforms.pseudonyms import Pseudonyms
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
 from clickstream.transforms.times import Millis
 
@@ -37,6 +39,9 @@ class ParseOptions:
         max_record_bytes: A longer record is rejected undecoded.
         window_seconds, allowed_lateness_seconds: A click whose window ended this long before its batch's watermark is too late.
             Without a watermark (bounded input) nothing is. They must be those of `AggregateByPage` behind it.
+        session_gap_seconds: Where sessions are told (`MeasureTimeSpent`'s dwell), how far apart clicks matter to each other. 0: not at all.
+        user_key: Gives the key of the pseudonyms that take the place of user ids; called on each worker, so that no graph holds the key. None: ids
+            stay as they are.
     """
 
     columns: tuple[str, ...] = ALL_COLUMNS
@@ -46,6 +51,8 @@ class ParseOptions:
     max_record_bytes: int = 1 << 20
     window_seconds: int = 300
     allowed_lateness_seconds: int = 0
+    session_gap_seconds: int = 0
+    user_key: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:
         unknown, missing = sorted(set(self.columns) - set(ALL_COLUMNS)), sorted(_REQUIRED - set(self.columns))
@@ -59,40 +66,62 @@ class ParseOptions:
                 "ParseOptions: max_event_age_seconds and max_clock_skew_seconds must be at least 0, or None: no bound."
             )
             raise ValueError(message)
-        if self.window_seconds < 1 or self.allowed_lateness_seconds < 0 or self.max_record_bytes < 1:
-            message = "ParseOptions: window_seconds and max_record_bytes must be at least 1, allowed_lateness_seconds at least 0."
+        if (
+            min(self.window_seconds, self.max_record_bytes) < 1
+            or min(self.allowed_lateness_seconds, self.session_gap_seconds) < 0
+        ):
+            message = (
+                "ParseOptions: window_seconds and max_record_bytes must be at least 1, allowed_lateness_seconds and "
+                "session_gap_seconds at least 0."
+            )
             raise ValueError(message)
 
 
 class ParsedBatch(NamedTuple):
-    """What became of a batch: `clicks` and `too_late` (CLICK_SCHEMA), `rejected` (REJECTED_SCHEMA), and a Kafka batch's progress, in order."""
+    """What became of a batch: `clicks` and `too_late` (CLICK_SCHEMA), `rejected` (REJECTED_SCHEMA), and a Kafka batch's progress, in order.
+
+    `before` are those of `too_late` whose windows were complete when the run began: counted then, and read again to know what others followed.
+    """
 
     clicks: pa.Table
     too_late: pa.Table
     rejected: pa.Table
     progress: list[BatchProgress]
+    before: pa.Table
 
 
-def parse_clicks(batch: RawBatch, options: ParseOptions, *, now_ms: int) -> ParsedBatch:
+def parse_clicks(
+    batch: RawBatch, options: ParseOptions, *, now_ms: int, pseudonyms: Pseudonyms | None = None
+) -> ParsedBatch:
     """Decodes, checks and normalises a batch of raw records. Never raises for a record's content.
 
     Args:
         batch: JSON records, nested or flat.
         options: What counts as a click.
         now_ms: The present, ms since the epoch: where `max_event_age_seconds` and `max_clock_skew_seconds` count from.
+        pseudonyms: With these, no result holds a user's id as it came, rejected records neither.
 
     Returns:
         Each record exactly once, among clicks, too late or rejected, whatever its neighbours are. Order is kept.
+
+    Raises:
+        ValueError: The options have a `user_key`, and there are no `pseudonyms` made with it.
     """
+    if options.user_key is not None and pseudonyms is None:
+        message = "parse_clicks: the options have a user_key; hand over pseudonyms=Pseudonyms(options.user_key())."
+        raise ValueError(message)
     fields = dict.fromkeys((*_CHECKED, *options.columns))
     decoded = decode_records(batch.values, list(fields), max_record_bytes=options.max_record_bytes)
+    if pseudonyms is not None:
+        pseudonyms.hide(decoded.fields)
     clicks, numbers, refused = _check(decoded, options, now_ms)
     late = _too_late(clicks, batch.watermark, options)
     on_time, too_late = clicks, clicks.slice(0, 0)
     if late.any():
         on_time, too_late, numbers = clicks.filter(~late), clicks.filter(late), numbers[~late]
-    rejected = _rejected(batch, decoded.refused + refused)
-    return ParsedBatch(on_time, too_late, rejected, _progress(batch, on_time, numbers, options))
+    rejected = _rejected(batch, decoded.refused + refused, pseudonyms)
+    before = too_late.filter(_too_late(too_late, batch.complete_until, options))
+    return ParsedBatch(on_time, too_late, rejected, _progress(batch, on_time, numbers, options), before)
 
 
 def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Table, Numbers, list[Refusal]]:
@@ -140,33 +169,50 @@ def _row_keys(given: list[str | None], columns: dict[str, pa.Array]) -> list[str
 def _too_late(clicks: pa.Table, watermark: int | None, options: ParseOptions) -> check.Mask:
     if watermark is None or clicks.num_rows == 0:
         return np.zeros(clicks.num_rows, np.bool_)
-    return _expiry(_millis(clicks), options) <= watermark
+    return _closed(_millis(clicks), options) <= watermark
 
 
 def _millis(clicks: pa.Table) -> Millis:
     return np.asarray(clicks["timestamp"].cast(pa.int64()))
 
 
-def _expiry(millis: Millis, options: ParseOptions) -> Millis:
+def _closed(millis: Millis, options: ParseOptions) -> Millis:
     """When the windows of these times are closed for good, ms since the epoch."""
     window = options.window_seconds * 1000
     return (millis // window + 1) * window + options.allowed_lateness_seconds * 1000
 
 
-def _rejected(batch: RawBatch, refused: list[Refusal]) -> pa.Table:
+def _settled(millis: Millis, options: ParseOptions) -> Millis:
+    """When the last window that these clicks matter to is settled: it may begin a gap later, and times in it become known another gap later."""
+    gap = options.session_gap_seconds * 1000
+    return _closed(millis + gap, options) + (gap + options.window_seconds * 1000 if gap else 0)
+
+
+def _rejected(batch: RawBatch, refused: list[Refusal], pseudonyms: Pseudonyms | None) -> pa.Table:
     refused.sort()
     stamps = batch.record_timestamps
+    kept = [(r.detail, batch.values[r.number]) for r in refused]
+    if pseudonyms is not None:
+        kept = [_without_ids(r, raw, pseudonyms) for r, (_, raw) in zip(refused, kept, strict=True)]
     columns = [
         [batch.source] * len(refused),
         [batch.positions[r.number] for r in refused],
         [None if stamps is None or stamps[r.number] < 0 else stamps[r.number] for r in refused],
         [r.reason for r in refused],
-        [r.detail for r in refused],
-        [batch.values[r.number] for r in refused],
+        [detail for detail, _ in kept],
+        [raw for _, raw in kept],
     ]
     return pa.table(
         [pa.array(c, f.type) for c, f in zip(columns, REJECTED_SCHEMA, strict=True)], schema=REJECTED_SCHEMA
     )
+
+
+def _without_ids(refusal: Refusal, raw: bytes, pseudonyms: Pseudonyms) -> tuple[str, bytes]:
+    """A rejected record's detail and bytes. One that is too large isn't read now either."""
+    clean = None if refusal.reason == "record_too_large" else without_ids(raw, pseudonyms)
+    if clean is not None:
+        return refusal.detail, clean
+    return f"{refusal.detail}; the bytes are withheld, as no user_id in them could be hidden", stand_in(raw, pseudonyms)
 
 
 def _progress(batch: RawBatch, clicks: pa.Table, numbers: Numbers, options: ParseOptions) -> list[BatchProgress]:
@@ -176,7 +222,7 @@ def _progress(batch: RawBatch, clicks: pa.Table, numbers: Numbers, options: Pars
     source, span, watermark = batch.source, batch.span, batch.watermark
     if not clicks.num_rows:
         return [BatchProgress(source, span, watermark)]
-    needed = np.maximum.accumulate(np.maximum(_expiry(_millis(clicks), options), watermark))
+    needed = np.maximum.accumulate(np.maximum(_settled(_millis(clicks), options), watermark))
     first = np.flatnonzero(np.diff(needed)) + 1
     first = first[:: len(first) // _MOST_SPANS + 1]
     cuts = [span.start, *(int(batch.positions[numbers[click]]) for click in first), span.end]

@@ -34,6 +34,7 @@ class RawBatch(NamedTuple):
         record_timestamps: One per record: Kafka's own timestamp, ms since the epoch (-1: none). None for files.
         watermark: Event time, ms since the epoch, before which the source had promised completeness when it read these. None for bounded input.
         span: The offsets that the batch covers. None for files.
+        complete_until: Event time, ms since the epoch, up to which windows were complete before the run began: clicks before it were counted then.
     """
 
     values: Sequence[bytes]
@@ -42,6 +43,7 @@ class RawBatch(NamedTuple):
     record_timestamps: Sequence[int] | None = None
     watermark: int | None = None
     span: Span | None = None
+    complete_until: int | None = None
 
 
 class BatchProgress(NamedTuple):
@@ -50,8 +52,8 @@ class BatchProgress(NamedTuple):
     Attributes:
         source: `kafka:TOPIC/PARTITION`.
         span: The offsets that the part covers.
-        needed_until: Event time, ms since the epoch, at which the last window that holds one of its clicks expires
-            (its end plus the allowed lateness); the batch's watermark if it holds none.
+        needed_until: Event time, ms since the epoch, at which the last window that one of its clicks matters to is settled
+            (without sessions, its end plus the allowed lateness); the batch's watermark if it holds none.
     """
 
     source: str
@@ -97,6 +99,13 @@ PAGE_METRICS_SCHEMA = pa.schema(
         pa.field("time_spent_seconds", pa.float64(), nullable=False),
         pa.field("timed_clicks", pa.int64(), nullable=False),
         pa.field("avg_time_spent", pa.float64()),
+        pa.field("median_time_spent", pa.float64()),
+        pa.field("p90_time_spent", pa.float64()),
+        pa.field("time_spent_histogram", pa.string()),  # JSON: {"values": [seconds], "counts": [clicks]}
+        pa.field("sessions", pa.int64()),  # null: not measured
+        pa.field("bounces", pa.int64()),
+        pa.field("users_theta", pa.int64()),  # null: sketches are off
+        pa.field("users_sketch", pa.string()),  # JSON: hashes of users, ascending
         pa.field("version", pa.int64(), nullable=False),
     ]
 )

@@ -14,10 +14,13 @@ from apache_beam.transforms.trigger import AccumulationMode, TriggerFn
 from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows, TimestampedValue
 from apache_beam.utils.windowed_value import WindowedValue
 
-from clickstream.transforms.aggregate import PageSums, cut_by_window, page_metrics
-from clickstream.transforms.measure import TimeSpentPolicy, measure_time_spent
+from clickstream.transforms.aggregate import PageSums, cut_by_window
 from clickstream.transforms.parse import ParsedBatch, ParseOptions, parse_clicks
+from clickstream.transforms.pseudonyms import Pseudonyms
+from clickstream.transforms.result_rows import DEFAULT_SKETCH_SIZE, page_metrics
 from clickstream.transforms.schema import BatchProgress, RawBatch
+
+_TABLES = ("too_late", "rejected", "before")  # beside the clicks
 
 
 @dataclass(eq=False)
@@ -79,15 +82,15 @@ class ParseClicks(beam.PTransform):
 
     In: `RawBatch`, bounded or not. Out, by name: `clicks` and `too_late` (tables of CLICK_SCHEMA's chosen columns), `rejected` (tables of
     REJECTED_SCHEMA) and `progress` (a few `BatchProgress` a Kafka batch, whose spans tile it). Each record is in exactly
-    one of the three tables. Empty tables aren't sent.
+    one of the three tables. `before` are those too late whose windows were complete when the run began. Empty tables aren't sent.
     """
 
     options: ParseOptions = field(default_factory=ParseOptions)
 
     def expand(self, batches: beam.PCollection) -> Any:
-        outputs = ("too_late", "rejected", "progress")
+        outputs = (*_TABLES, "progress")
         parse = beam.ParDo(_Parse(self.options)).with_output_types(
-            pa.Table, too_late=pa.Table, rejected=pa.Table, progress=BatchProgress
+            pa.Table, too_late=pa.Table, rejected=pa.Table, before=pa.Table, progress=BatchProgress
         )
         return batches | "Clicks" >> parse.with_outputs(*outputs, main="clicks")
 
@@ -95,16 +98,22 @@ class ParseClicks(beam.PTransform):
 class _Parse(beam.DoFn):
     def __init__(self, options: ParseOptions) -> None:
         self._options = options
+        self._pseudonyms: Pseudonyms | None = None
         self._read = Metrics.counter("clickstream", "records_read")
         self._accepted = Metrics.counter("clickstream", "clicks_accepted")
         self._too_late = Metrics.counter("clickstream", "clicks_too_late")
 
+    def setup(self) -> None:
+        if self._options.user_key is not None:
+            self._pseudonyms = Pseudonyms(self._options.user_key())
+
     def process(self, batch: RawBatch) -> Iterator[Any]:
-        parsed = parse_clicks(batch, self._options, now_ms=int(time.time() * 1000))
+        now_ms = int(time.time() * 1000)
+        parsed = parse_clicks(batch, self._options, now_ms=now_ms, pseudonyms=self._pseudonyms)
         self._count(batch, parsed)
         if parsed.clicks.num_rows:
             yield parsed.clicks
-        for name in ("too_late", "rejected"):
+        for name in _TABLES:
             if getattr(parsed, name).num_rows:
                 yield beam.pvalue.TaggedOutput(name, getattr(parsed, name))
         for progress in parsed.progress:
@@ -119,36 +128,26 @@ class _Parse(beam.DoFn):
 
 
 @dataclass(eq=False)
-class MeasureTimeSpent(beam.PTransform):
-    """Adds `time_spent_ms` to click columns, by the policy `fixed:SECONDS` or `reported`.
-
-    In and out: tables of clicks, bounded or not. `reported` needs the columns time_spent, session_end and timestamp.
-    """
-
-    policy: TimeSpentPolicy = field(default_factory=lambda: TimeSpentPolicy("reported"))
-
-    def expand(self, clicks: beam.PCollection) -> beam.PCollection:
-        return clicks | str(self.policy) >> beam.Map(measure_time_spent, self.policy).with_output_types(pa.Table)
-
-
-@dataclass(eq=False)
 class AggregateByPage(beam.PTransform):
     """Clicks to page metrics by fixed window, URL and country.
 
-    In: tables of clicks with `time_spent_ms` (see `MeasureTimeSpent`), bounded or not, in any order. Out: tables of PAGE_METRICS_SCHEMA, one window
-    and shard each; a pane always holds the whole window as known so far, never a difference. Users are counted exactly.
+    In: tables of clicks as `MeasureTimeSpent` gives them, bounded or not, in any order. Out: tables of PAGE_METRICS_SCHEMA, one window
+    and shard each; a pane always holds the whole window as known so far, never a difference. Users are counted exactly, and sketched too, so that
+    rows can be added up.
 
     Attributes:
         window_seconds: Length of the windows, which start at multiples of it since the epoch (UTC).
         shards: Into how many groups pages are spread: the most workers that can share a window.
         trigger: When panes are sent beside the default, once at the window's end (and again for each late pane).
         allowed_lateness_seconds: How long a window takes late clicks after its end.
+        sketch_size: Hashes of users that a row keeps at most; 0 for none.
     """
 
     window_seconds: int = 300
     shards: int = 1
     trigger: TriggerFn | None = None
     allowed_lateness_seconds: int = 0
+    sketch_size: int = DEFAULT_SKETCH_SIZE
 
     def __post_init__(self) -> None:
         if self.window_seconds < 1 or self.shards < 1 or self.allowed_lateness_seconds < 0:
@@ -170,7 +169,7 @@ class AggregateByPage(beam.PTransform):
             >> beam.ParDo(_CutByWindow(self.window_seconds, self.shards)).with_output_types(tuple[int, pa.Table])
             | "Windows" >> windows
             | "SumsByShard" >> beam.CombinePerKey(CombinePageSums())
-            | "PageMetrics" >> beam.ParDo(_ToPageMetrics()).with_output_types(pa.Table)
+            | "PageMetrics" >> beam.ParDo(_ToPageMetrics(self.sketch_size)).with_output_types(pa.Table)
         )
 
 
@@ -184,9 +183,12 @@ class _CutByWindow(beam.DoFn):
 
 
 class _ToPageMetrics(beam.DoFn):
+    def __init__(self, sketch_size: int) -> None:
+        self._sketch_size = sketch_size
+
     def process(self, shard: tuple[int, PageSums], window: Any = beam.DoFn.WindowParam) -> Iterator[pa.Table]:
         start, end = (int(float(edge) * 1000) for edge in (window.start, window.end))
-        yield page_metrics(shard[1].table(), window_start_ms=start, window_end_ms=end)
+        yield page_metrics(shard[1].table(), window_start_ms=start, window_end_ms=end, sketch_size=self._sketch_size)
 
 
 class CombinePageSums(beam.CombineFn):

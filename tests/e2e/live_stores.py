@@ -18,7 +18,8 @@ from tests.services.kafka import Kafka
 from tests.services.sql import SqlServer
 
 FUTURE = 4_000_000_000_000  # beyond it lie the sample's clicks from the future, which are rejected
-_COLUMNS = "window_start, url, country, window_end, clicks, unique_users, time_spent_seconds, timed_clicks, version"
+SESSION_GAP = 1800  # the default
+_COLUMNS = "window_start, url, country, window_end, clicks, unique_users, time_spent_seconds, timed_clicks, version, sessions, bounces"
 _SORT: dict[str, Any] = {"size": 10_000, "sort": ["window_start", "url", "country"]}
 
 
@@ -29,10 +30,10 @@ def click_of(value: bytes) -> Click | None:
     return click if click and click.millis < FUTURE else None
 
 
-def oracle(records: Iterable[Record], window_seconds: int) -> dict[Key, Row]:
+def oracle(records: Iterable[Record], window_seconds: int, session_gap: int = SESSION_GAP) -> dict[Key, Row]:
     """The rows of these records."""
     clicks = [click for record in records if (click := click_of(record.value))]
-    return expected_rows(clicks, window_seconds=window_seconds)
+    return expected_rows(clicks, window_seconds=window_seconds, session_gap_seconds=session_gap)
 
 
 def rejects(records: Iterable[Record]) -> dict[tuple[int, int], bytes]:
@@ -154,6 +155,7 @@ def sums_of(rows: dict[Key, Row]) -> dict[int, int]:
 
 
 def _row(end: int | None, counts: list[Any], mean: float | None) -> Row:
-    clicks, users, seconds, timed, version = counts
-    assert mean == (seconds / timed if timed else None)
-    return Row(end, clicks, users, round(seconds * 1000), timed, version)
+    clicks, users, seconds, *others = counts
+    row = Row(end, clicks, users, round(seconds * 1000), *others)
+    assert mean == (seconds / row.timed_clicks if row.timed_clicks else None)
+    return row

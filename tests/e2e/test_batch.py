@@ -40,18 +40,18 @@ def mixed() -> list[bytes]:
 
 
 COLUMNS = """
-    SELECT window_start, url, country, window_end, clicks, unique_users, time_spent_seconds, timed_clicks, version, avg_time_spent
+    SELECT window_start, url, country, avg_time_spent, window_end, clicks, unique_users, time_spent_seconds,
+        timed_clicks, version, sessions, bounces
     FROM page_metrics"""
 
 
 def stored_rows(database: Path) -> dict:
     with sqlite3.connect(database) as connection:
         rows = {}
-        for start, url, country, end, clicks, users, seconds, timed, version, mean in connection.execute(COLUMNS):
-            assert mean == (seconds / timed if timed else None)
-            rows[read_time(start), url, country] = Row(
-                read_time(end), clicks, users, round(seconds * 1000), timed, version
-            )
+        for start, url, country, mean, end, clicks, users, seconds, *others in connection.execute(COLUMNS):
+            row = Row(read_time(end), clicks, users, round(seconds * 1000), *others)
+            assert mean == (seconds / row.timed_clicks if row.timed_clicks else None)
+            rows[read_time(start), url, country] = row
     return rows
 
 
@@ -69,6 +69,8 @@ def document_rows(bulk_file: Path) -> dict:
             round(document["time_spent_seconds"] * 1000),
             document["timed_clicks"],
             document["version"],
+            document["sessions"],
+            document["bounces"],
         )
     assert len({action["index"]["_id"] for action in lines[::2]}) == len(rows)
     return rows
@@ -80,22 +82,31 @@ def dump(database: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("options", "fixed"),
+    ("options", "policy"),
     [
-        (("--window_seconds=300",), None),
-        (("--window_seconds=3600", "--time_spent=fixed:300", "--shards=3"), 300.0),
-        (("--window_seconds=900", "--direct_num_workers=2", "--direct_running_mode=multi_processing"), None),
+        (("--window_seconds=300",), {"session_gap_seconds": 1800}),
+        (("--window_seconds=300", "--time_spent=reported"), {}),
+        (("--window_seconds=3600", "--time_spent=fixed:300", "--shards=3"), {"fixed_seconds": 300.0}),
+        (
+            (
+                "--window_seconds=900",
+                "--session_gap=5m",
+                "--direct_num_workers=2",
+                "--direct_running_mode=multi_processing",
+            ),
+            {"session_gap_seconds": 300},
+        ),
     ],
-    ids=["reported", "fixed", "two processes"],
+    ids=["dwell", "reported", "fixed", "two processes"],
 )
-def test_results_equal_the_oracle_row_for_row(tmp_path, mixed, options, fixed) -> None:
+def test_results_equal_the_oracle_row_for_row(tmp_path, mixed, options, policy) -> None:
     (tmp_path / "a.ndjson").write_bytes(b"\n".join(mixed[:25_000]) + b"\n")
     (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress(b"\n".join(mixed[25_000:])))
     done = run("--input=*.ndjson*", "--output_dir=out", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     clicks = [click for click in map(read_click, mixed) if click and click.millis < 4_000_000_000_000]
     window = int(options[0].partition("=")[2])
-    expected = expected_rows(clicks, window_seconds=window, fixed_seconds=fixed)
+    expected = expected_rows(clicks, window_seconds=window, **policy)
     assert stored_rows(tmp_path / "out/clickstream.db") == expected
     assert document_rows(tmp_path / "out/elasticsearch.ndjson") == expected
     assert (
@@ -159,7 +170,9 @@ def test_dead_letters_are_replayed_and_counted(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"Dead letters now accepted and counted: {future}\n" in done.stdout
     assert "event_in_future" not in _reasons(database)
-    assert stored_rows(database) == expected_rows([c for c in map(read_click, good) if c], window_seconds=300)
+    assert stored_rows(database) == expected_rows(
+        [c for c in map(read_click, good) if c], window_seconds=300, session_gap_seconds=1800
+    )
 
 
 def _reasons(database: Path) -> dict[str, int]:

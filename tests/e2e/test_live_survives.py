@@ -16,9 +16,10 @@ from e2e.live_stores import Bench, click_of, oracle, rejects, straggler, sums_of
 from clickstream.io.sample import SampleOptions, live_records
 
 WINDOW = 3
+GAP = 8  # short, so that offsets are committed while a test runs
 RATE = 500.0
 # No record is more than 5 s out of order, so that none is too late: 7 s are allowed.
-TIMING = ("--disorder=3s", "--allowed_lateness=4s", f"--window_seconds={WINDOW}", "--idle=10s")
+TIMING = ("--disorder=3s", "--allowed_lateness=4s", f"--window_seconds={WINDOW}", f"--session_gap={GAP}s", "--idle=10s")
 FEED = {"disorder_seconds": 2, "late_by_seconds": 3, "late_share": 0.02, "broken_share": 0.01}
 KILLS = 20 if FULL else 4
 OUTAGE = 60 if FULL else 20
@@ -36,9 +37,10 @@ def fed(bench: Bench, seed: int) -> tuple[AbstractContextManager[None], threadin
 def assert_exact_in_the_end(bench: Bench, job: LiveJob) -> None:
     """All that was produced in time is in both stores, counted once; each broken record is a dead letter once."""
     records = [record for record in bench.topic.records() if b"straggler" not in record.value]
-    expected = oracle(records, WINDOW)
+    expected = oracle(records, WINDOW, GAP)
     sums = sums_of(expected)
     job.wait_until(lambda: bench.sums() == (sums, sums), 120, "all windows")
+    job.wait_until(lambda: bench.sql_rows() == bench.documents() == expected, 30, "all times")
     assert bench.sql_rows() == expected
     assert bench.documents() == expected
     assert bench.dead_letters() == rejects(records)
@@ -56,7 +58,7 @@ def assert_both_have_what_is_committed(bench: Bench) -> int:
     done = [record for record in records if record.offset < committed[record.partition]]
     length = WINDOW * 1000
     windows = {click.millis // length * length for r in done if (click := click_of(r.value))}
-    expected = {key: row for key, row in oracle(records, WINDOW).items() if key[0] in windows}
+    expected = {key: row for key, row in oracle(records, WINDOW, GAP).items() if key[0] in windows}
     for stored in (bench.sql_rows(), bench.documents()) if windows else ():
         assert {key: row for key, row in stored.items() if key[0] in windows} == expected
     assert rejects(done).items() <= bench.dead_letters().items()

@@ -13,6 +13,8 @@ from e2e.live_stores import Bench, click_of, oracle, rejects, straggler, sums_of
 
 from clickstream.io.sample import SampleOptions, live_records, sample_records
 
+GAP = 120  # so that the fifty minutes of a sample are enough to have complete windows
+
 
 @pytest.fixture
 def bench(kafka, mariadb, elasticsearch, prism, tmp_path) -> Bench:
@@ -30,7 +32,8 @@ def send(bench: Bench, seed: int, events: int, start: datetime, seconds: float) 
 
 def run_until_now(bench: Bench) -> dict[str, int]:
     """A run that ends by itself; returns what it says that it did."""
-    job = bench.job("--until=now", "--window_seconds=300", "--allowed_lateness=1m", "--prism_location=")
+    options = ("--window_seconds=300", "--allowed_lateness=1m", f"--session_gap={GAP}s")
+    job = bench.job("--until=now", *options, "--prism_location=")
     assert job.run() == 0, job.err
     assert job.err == ""
     *_, said = re.finditer(r"read (\d+) = accepted (\d+) \+ rejected (\d+) \+ too late (\d+)", job.out)
@@ -45,7 +48,7 @@ def test_until_now_reads_again_only_what_was_unfinished(bench) -> None:
     assert first["read"] == len(before) == sum(first.values()) - first["read"]
     assert (first["rejected"], first["too late"]) == (len(rejects(before)), 0)
     # Windows that are still open are written as they stand.
-    assert bench.sql_rows() == bench.documents() == oracle(before, 300)
+    assert bench.sql_rows() == bench.documents() == oracle(before, 300, GAP)
     committed = sum(bench.topic.committed(bench.group).values())
     assert 0 < committed < len(before)
     # Clicks of open windows and of later ones, within the bound for disorder (10 s).
@@ -54,11 +57,11 @@ def test_until_now_reads_again_only_what_was_unfinished(bench) -> None:
     second = run_until_now(bench)
     records = bench.topic.records()
     assert second["read"] == len(records) - committed
-    assert bench.sql_rows() == bench.documents() == oracle(records, 300)
+    assert bench.sql_rows() == bench.documents() == oracle(records, 300, GAP)
     assert bench.dead_letters() == rejects(records)
     # Nothing new: what stands, stays.
     run_until_now(bench)
-    assert bench.sql_rows() == bench.documents() == oracle(records, 300)
+    assert bench.sql_rows() == bench.documents() == oracle(records, 300, GAP)
 
 
 def test_a_click_that_comes_after_its_window_was_complete_is_too_late_in_the_next_run_too(
@@ -155,6 +158,7 @@ def test_running_totals_come_before_the_window_ends_and_the_final_ones_are_right
         expected = oracle(records, window)
         sums = sums_of(expected)
         job.wait_until(lambda: bench.sums() == (sums, sums), 90, "all windows")
+        job.wait_until(lambda: bench.sql_rows() == bench.documents() == expected, 30, "all times")
         assert bench.sql_rows() == bench.documents() == expected
     finally:
         over.set()

@@ -1,7 +1,6 @@
 """The file form through real pipelines; options, secrets and patience without a server."""
 
 import socket
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import apache_beam as beam
@@ -14,6 +13,7 @@ from apache_beam.testing.test_pipeline import TestPipeline as Pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.display import DisplayData
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from rows import metric, table_of
 
 from clickstream.io.elasticsearch import BulkSender, Patience, WriteBulkFile, WriteToElasticsearch
 from clickstream.io.elasticsearch_actions import ElasticsearchError, action_batches, bulk_body
@@ -22,29 +22,11 @@ from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
-START = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 CANARY = "CANARY4f1d"
 
 
-def table(first, count, start=START):
-    return pa.Table.from_pylist(
-        [
-            {
-                "window_start": start,
-                "window_end": start + timedelta(minutes=5),
-                "url": f"https://shop.example/{number}",
-                "country": "DE",
-                "clicks": 2,
-                "unique_users": 1,
-                "time_spent_seconds": 10.5,
-                "timed_clicks": 1,
-                "avg_time_spent": None,
-                "version": 3,
-            }
-            for number in range(first, first + count)
-        ],
-        PAGE_METRICS_SCHEMA,
-    )
+def table(first, count, window=0):
+    return table_of([metric(window, number) for number in range(first, first + count)])
 
 
 def lines(body):
@@ -65,7 +47,7 @@ TWO_WORKERS = {"direct_num_workers": 2, "direct_running_mode": "multi_processing
 @pytest.mark.parametrize("options", [{}, TWO_WORKERS], ids=["one process", "two processes"])
 def test_the_file_holds_the_exact_bulk_body_of_all_windows_and_nothing_else_is_left(tmp_path, options):
     path = tmp_path / "elasticsearch.ndjson"
-    tables = [table(100 * n, 100, START + timedelta(minutes=5 * n)) for n in range(20)]
+    tables = [table(100 * n, 100, n) for n in range(20)]
     write_file(path, tables, **options)
     assert lines(path.read_bytes()) == lines(bulk_body(pa.concat_tables(tables), "i"))
     assert [each.name for each in tmp_path.iterdir()] == [path.name]

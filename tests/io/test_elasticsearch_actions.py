@@ -3,18 +3,17 @@
 import base64
 import hashlib
 import json
-import math
 from datetime import datetime, timedelta, timezone
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows import MAX_THETA, PAGE, START, document, histogram, metric, rows_of_all_kinds, sketch, table_of
 
 from clickstream.io import elasticsearch_actions as bulk
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
-START = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 HOSTILE = [
     '"',
     "\\",
@@ -40,56 +39,33 @@ seconds = st.integers(0, 7_000_000_000)
 @st.composite
 def rows(draw, windows=seconds):
     start = datetime.fromtimestamp(draw(windows), timezone.utc)
-    return {
-        "window_start": start,
-        "window_end": start + timedelta(seconds=300),
-        "url": draw(texts),
-        "country": draw(texts),
-        "clicks": draw(counts),
-        "unique_users": draw(counts),
-        "time_spent_seconds": draw(st.floats()),
-        "timed_clicks": draw(counts),
-        "avg_time_spent": draw(st.none() | st.floats()),
-        "version": draw(st.integers(-3, 2**63 - 1)),
-    }
+    times = {name: draw(st.none() | st.floats()) for name in ("avg_time_spent", "median_time_spent", "p90_time_spent")}
+    hashes = st.sets(st.integers(0, MAX_THETA - 1), max_size=5)
+    known = st.dictionaries(st.floats(0, 1e6), st.integers(1, 2**40), min_size=1, max_size=3)
+    return metric(
+        page=draw(texts),
+        country=draw(texts),
+        version=draw(st.integers(-3, MAX_THETA)),
+        window_start=start,
+        window_end=start + timedelta(seconds=300),
+        time_spent_seconds=draw(st.floats()),
+        **{name: draw(counts) for name in ("clicks", "unique_users", "timed_clicks")},
+        **{name: draw(st.none() | counts) for name in ("sessions", "bounces")},
+        **times,
+        time_spent_histogram=draw(st.none() | known.map(histogram)),
+        users_theta=draw(st.none() | st.just(MAX_THETA) | st.integers(1, MAX_THETA)),
+        users_sketch=draw(st.none() | hashes.map(sketch)),
+    )
 
 
 tables = st.one_of(st.lists(rows(), max_size=12), st.lists(rows(st.just(1_714_564_800)), max_size=12))
 
 
-def table_of(found):
-    return pa.Table.from_pylist(found, PAGE_METRICS_SCHEMA)
-
-
-def row(number=0, url="https://shop.example/", **changes):
-    found = {
-        "window_start": START,
-        "window_end": START + timedelta(minutes=5),
-        "url": f"{url}{number}",
-        "country": "DE",
-        "clicks": 2,
-        "unique_users": 1,
-        "time_spent_seconds": 10.5,
-        "timed_clicks": 1,
-        "avg_time_spent": 10.5,
-        "version": 3,
-    }
-    return found | changes
-
-
 def naive_lines(found, index):
     key = f"{int(found['window_start'].timestamp())}\0{found['url']}\0{found['country']}".encode()
     identity = base64.urlsafe_b64encode(hashlib.sha256(key).digest()[:18]).decode().rstrip("=")
-    document = {
-        name: f"{value:%Y-%m-%dT%H:%M:%SZ}"
-        if isinstance(value, datetime)
-        else None
-        if isinstance(value, float) and not math.isfinite(value)
-        else value
-        for name, value in found.items()
-    }
     action = {"_index": index, "_id": identity, "version": max(found["version"], 1), "version_type": "external_gte"}
-    return {"index": action}, {"@timestamp": document["window_start"]} | document
+    return {"index": action}, document(found)
 
 
 def decoded(body):
@@ -123,7 +99,7 @@ def test_chunks_stay_within_their_limits_and_hold_each_row_once(found, max_bytes
 
 
 def test_chunks_are_as_large_as_the_limits_allow():
-    table = table_of([row(n) for n in range(100, 200)])
+    table = table_of([metric(0, n) for n in range(100, 200)])
     size = len(bulk.bulk_body(table.slice(0, 1), "i"))
     assert [len(chunk.rows) for chunk in bulk.bulk_chunks(table, "i", max_bytes=size * 30)] == [30, 30, 30, 10]
     assert [len(chunk.rows) for chunk in bulk.bulk_chunks(table, "i", max_actions=40)] == [40, 40, 20]
@@ -132,15 +108,35 @@ def test_chunks_are_as_large_as_the_limits_allow():
 @given(seconds, texts, texts)
 def test_the_id_is_that_of_the_body(second, url, country):
     start = datetime.fromtimestamp(second, timezone.utc)
-    table = table_of([row(window_start=start, country=country) | {"url": url}])
+    table = table_of([metric(page=url, country=country, window_start=start)])
     assert decoded(bulk.bulk_body(table, "i"))[0][0]["index"]["_id"] == bulk.document_id(start, url, country)
     assert len(bulk.document_id(start, url, country)) == 24
 
 
 def test_a_table_of_many_pieces_larger_than_a_batch_is_written_whole():
-    pieces = [table_of([row(n) for n in range(first, first + 7_000)]) for first in (0, 7_000, 14_000)]
+    pieces = [table_of([metric(0, n) for n in range(first, first + 7_000)]) for first in (0, 7_000, 14_000)]
     found = decoded(bulk.bulk_body(pa.concat_tables(pieces), "i"))
-    assert [document["url"] for _, document in found] == [f"https://shop.example/{n}" for n in range(21_000)]
+    assert [stored["url"] for _, stored in found] == [f"{PAGE}{n}" for n in range(21_000)]
+
+
+def test_rows_with_large_sketches_are_made_into_actions_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(bulk, "_BATCH_BYTES", 100_000)
+    large = rows_of_all_kinds()[5]
+    table = table_of([metric(0, n) for n in range(50)] + [large] * 3 + [metric(0, n) for n in range(50)])
+    batches = list(bulk.action_batches(table, "i"))
+    assert max(map(len, batches)) < len(table)
+    assert max(map(bulk.size_of, batches)) < 200_000
+    assert [stored for _, stored in decoded(b"".join(map(bulk.action_bytes, batches)))] == [
+        document(found) for found in table.to_pylist()
+    ]
+
+
+def test_whether_the_sketch_holds_all_users_is_said_row_for_row():
+    thetas = [MAX_THETA, MAX_THETA - 1, None, 1]
+    for chosen in (thetas, thetas[:1], thetas[1:2], thetas[2:3], thetas[:2]):
+        table = table_of([metric(0, n, users_theta=theta) for n, theta in enumerate(chosen)])
+        found = [(each["users_theta"], each["users_exact"]) for _, each in decoded(bulk.bulk_body(table, "i"))]
+        assert found == [(theta, None if theta is None else theta == MAX_THETA) for theta in chosen]
 
 
 def test_an_empty_table_gives_no_bytes_and_no_chunks():
@@ -149,8 +145,8 @@ def test_an_empty_table_gives_no_bytes_and_no_chunks():
 
 
 def test_a_version_below_one_is_sent_as_one_and_stored_as_it_is():
-    action, document = decoded(bulk.bulk_body(table_of([row(version=0)]), "i"))[0]
-    assert (action["index"]["version"], document["version"]) == (1, 0)
+    action, stored = decoded(bulk.bulk_body(table_of([metric(version=0)]), "i"))[0]
+    assert (action["index"]["version"], stored["version"]) == (1, 0)
 
 
 def test_windows_in_split_seconds_would_share_an_id_and_are_not_expected():
@@ -159,7 +155,7 @@ def test_windows_in_split_seconds_would_share_an_id_and_are_not_expected():
 
 
 def actions_of(count, **changes):
-    return next(bulk.action_batches(table_of([row(n, **changes) for n in range(count)]), "i"))
+    return next(bulk.action_batches(table_of([metric(0, n, **changes) for n in range(count)]), "i"))
 
 
 def test_an_answer_without_errors_counts_all_as_written():

@@ -1,10 +1,12 @@
 """The report page: its numbers equal a recomputation from the rows, and nothing from the data can act in it."""
 
 import hashlib
+import json
+import math
 import random
 import sqlite3
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -14,20 +16,40 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickstream.io.charts import duration
 from clickstream.io.errors import UserError
-from clickstream.io.figures import MOST_POINTS, _bucket_seconds, read_figures
+from clickstream.io.figures import MOST_HISTOGRAMS, MOST_POINTS, _bucket_seconds, read_figures
 from clickstream.io.report import RunCounts, render_report, write_report
-from clickstream.io.tables import dead_letters_table, page_metrics_table
+from clickstream.io.tables import METRICS_COLUMNS, dead_letters_table, page_metrics_table
 
 START = datetime(2025, 3, 14, tzinfo=timezone.utc)
 LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href", "ping", "style"}
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
-def metrics_row(start, url, country, *, clicks=1, users=1, spent=0.0, timed=0, window=300):
+MAX_THETA = 2**63 - 1
+DASH = "\N{EN DASH}"
+
+
+def metrics_row(start, url, country, *, clicks=1, users=1, spent=0.0, timed=0, window=300, **sketches):
+    """A row as a policy other than dwell writes it without sketches, unless they are given."""
     times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (start, start + timedelta(seconds=window)))
     key = hashlib.sha256(url.encode()).digest()[:16]
-    return (*times, key, url, country, clicks, users, spent, timed, spent / timed if timed else None, clicks + timed)
+    names = ("median_time_spent", "p90_time_spent", *SKETCHES)
+    assert sketches.keys() <= set(names)
+    mean = spent / timed if timed else None
+    return (*times, key, url, country, clicks, users, spent, timed, mean, *map(sketches.get, names), clicks + timed)
+
+
+SKETCHES = ("time_spent_histogram", "sessions", "bounces", "users_theta", "users_sketch")
+
+
+def sketched(times=None, users=None, theta=MAX_THETA, sessions=None, bounces=None):
+    """The cells of a row's sketches: clicks by their seconds, and users' hashes."""
+    values = sorted(times or {})
+    histogram = json.dumps({"values": values, "counts": [times[value] for value in values]}) if values else None
+    cells = (histogram, sessions, bounces, None if users is None else theta, users and json.dumps(sorted(users)))
+    return dict(zip(SKETCHES, cells, strict=True))
 
 
 def letter(number, reason, *, source="logs/a.ndjson", detail="what was wrong", raw=b"{"):
@@ -41,14 +63,14 @@ def database(path, rows=(), letters=()):
         table.metadata.create_all(engine)
     engine.dispose()
     with sqlite3.connect(path) as connection:
-        connection.executemany(f"INSERT INTO page_metrics VALUES ({', '.join('?' * 11)})", rows)  # noqa: S608
+        connection.executemany(f"INSERT INTO page_metrics VALUES ({', '.join('?' * len(METRICS_COLUMNS))})", rows)  # noqa: S608
         connection.executemany(f"INSERT INTO dead_letters VALUES ({', '.join('?' * 9)})", letters)  # noqa: S608
     connection.close()
     return path
 
 
 def random_rows(count, *, seed=5, pages=60, countries=20):
-    """Rows of distinct keys over a day of 5-minute windows."""
+    """Rows of distinct keys over a day of 5-minute windows, with exact sketches of users out of 3,000."""
     rng = random.Random(seed)
     keys = rng.sample(range(288 * pages * countries), count)
     for key in keys:
@@ -56,11 +78,13 @@ def random_rows(count, *, seed=5, pages=60, countries=20):
         clicks = rng.randint(1, 9)
         timed = rng.randint(0, clicks)
         at = START + timedelta(minutes=5 * window)
-        spent = timed * rng.choice((4.0, 45.5, 700.25))
-        users = rng.randint(1, clicks)
-        yield metrics_row(
-            at, f"https://example.com/{page}", f"C{country}", clicks=clicks, users=users, spent=spent, timed=timed
-        )
+        times = Counter(rng.choice((4.0, 45.5, 700.25)) for _ in range(timed))
+        spent = math.fsum(times.elements())
+        users = {rng.randrange(3_000) * 2**51 for _ in range(clicks)}
+        sessions = rng.randint(0, clicks)
+        cells = sketched(times, users, sessions=sessions, bounces=rng.randint(0, sessions))
+        numbers = {"clicks": clicks, "users": len(users), "spent": spent, "timed": timed}
+        yield metrics_row(at, f"https://example.com/{page}", f"C{country}", **numbers, **cells)
 
 
 @dataclass
@@ -144,9 +168,12 @@ def test_the_numbers_on_the_page_are_those_of_the_database(tmp_path):
     expected = sums(rows, key=3)
     top = sorted(expected.items(), key=lambda item: (-item[1][0], item[0]))[:20]
     shown = page.table("pages, by clicks")
-    assert [(url, number(clicks), known, number(users)) for url, clicks, _, known, users in shown] == [
-        (url, clicks, f"{timed / clicks:.0%}", peak) for url, (clicks, timed, _, peak) in top
+    assert [(url, number(clicks), known) for url, clicks, *_, known in shown] == [
+        (url, clicks, f"{timed / clicks:.0%}") for url, (clicks, timed, _) in top
     ]
+    assert [cells[2:8] for cells in shown] == [by_hand([row for row in rows if row[3] == url]) for url, _ in top]
+    assert page.fact("Clicks with a known time") == f"{timed:,} ({timed / clicks:.0%})"
+    assert [page.fact(name) for name in ("Sessions", "Bounce rate")] == by_hand(rows)[1:3]
     countries = sorted(sums(rows, key=4).items(), key=lambda item: (-item[1][0], item[0]))[:12]
     assert [(name, number(count), share) for name, count, share, _, _ in page.table("countries, by clicks")] == [
         (name, count, f"{count / clicks:.1%}") for name, (count, *_) in countries
@@ -156,14 +183,99 @@ def test_the_numbers_on_the_page_are_those_of_the_database(tmp_path):
 
 
 def sums(rows, key):
-    """Per page or country: clicks, timed clicks, seconds, and the most users of a row."""
-    totals = defaultdict(lambda: [0, 0, 0.0, 0])
+    """Per page or country: clicks, timed clicks, and seconds."""
+    totals = defaultdict(lambda: [0, 0, 0.0])
     for row in rows:
         total = totals[row[key]]
         for i, column in enumerate((5, 8, 7)):
             total[i] += row[column]
-        total[3] = max(total[3], row[6])
     return totals
+
+
+def by_hand(rows):
+    """What the page should say of rows with exact sketches: users, sessions, bounce rate, mean, median, P90."""
+    histograms = [json.loads(row[12]) for row in rows if row[12]]
+    times = sorted(
+        value
+        for found in histograms
+        for value, count in zip(found["values"], found["counts"], strict=True)
+        for _ in range(count)
+    )
+    users = {user for row in rows for user in json.loads(row[16])}
+    sessions, bounces = (sum(row[i] for row in rows) for i in (13, 14))
+    quantiles = (times[math.ceil(len(times) * share / 10) - 1] for share in (5, 9))
+    spent = [duration(seconds) for seconds in (sum(times) / len(times), *quantiles)]
+    return [f"{len(users):,}", f"{sessions:,}", f"{bounces / sessions:.0%}", *spent]
+
+
+def test_users_are_counted_once_over_windows_and_countries(tmp_path):
+    rows = [
+        metrics_row(START, "https://e.com/", "DE", users=2, **sketched(users=[1, 2])),
+        metrics_row(START, "https://e.com/", "FR", users=2, **sketched(users=[2, 3])),
+        metrics_row(START + timedelta(hours=1), "https://e.com/", "DE", users=2, **sketched(users=[3, 1])),
+        metrics_row(START, "https://e.com/b", "DE", **sketched(users=[9])),
+    ]
+    assert [row[2] for row in rendered(database(tmp_path / "c.db", rows)).table("pages, by clicks")] == ["3", "1"]
+
+
+def test_users_of_a_full_sketch_are_marked_as_an_estimate(tmp_path):
+    """Half of the hashes below theta = a half, 400 distinct ones: 800 users, give or take twice the root of 800."""
+    half = 2**62
+    rows = [
+        metrics_row(START, "https://e.com/", "DE", **sketched(users=range(300), theta=half)),
+        metrics_row(START, "https://e.com/", "FR", **sketched(users=[*range(200, 400), half, half + 1])),
+    ]
+    html = render_report(read_figures(database(tmp_path / "c.db", rows)))
+    assert Page(html).table("pages, by clicks")[0][2] == "≈ 800"
+    assert 'title="743 to 857 with 95 % certainty"' in html
+
+
+def test_what_was_not_measured_is_a_dash(tmp_path):
+    """Another policy than dwell: no sessions. Sketches off, if only in one row: no users. No session began: no bounce rate."""
+    known = {"spent": 8.0, "timed": 2, "clicks": 3}
+    rows = [
+        metrics_row(START, "https://e.com/reported", "DE", **known, **sketched({4.0: 2}, [1, 2])),
+        metrics_row(START, "https://e.com/reported", "FR", clicks=3),
+        metrics_row(START, "https://e.com/off", "DE", **known, **sketched({4.0: 2}, sessions=2, bounces=1)),
+        metrics_row(START, "https://e.com/none-began", "DE", **sketched(users=[1], sessions=0, bounces=0)),
+    ]
+    assert rendered(database(tmp_path / "c.db", rows)).table("pages, by clicks") == [
+        ["https://e.com/reported", "6", DASH, DASH, DASH, "4.0 s", "4.0 s", "4.0 s", "33%"],
+        ["https://e.com/off", "3", DASH, "2", "50%", "4.0 s", "4.0 s", "4.0 s", "67%"],
+        ["https://e.com/none-began", "1", "1", "0", DASH, "unknown", "unknown", "unknown", "0%"],
+    ]
+    page = rendered(database(tmp_path / "reported.db", rows[:2]))
+    assert [page.fact(name) for name in ("Sessions", "Bounce rate")] == [DASH, DASH]
+
+
+def test_times_of_one_bucket_have_their_exact_mean_as_median(tmp_path):
+    rows = [
+        metrics_row(START, "https://e.com/", country, spent=600.0, timed=2, clicks=2, **sketched({298.77: 2}))
+        for country in ("DE", "FR")
+    ]
+    assert rendered(database(tmp_path / "c.db", rows)).table("pages, by clicks")[0][5:8] == ["5 min"] * 3
+
+
+def test_a_time_without_its_histogram_leaves_the_median_unknown(tmp_path):
+    rows = [
+        metrics_row(START, "https://e.com/", "DE", spent=4.0, timed=1, **sketched({4.0: 1})),
+        metrics_row(START, "https://e.com/", "FR", spent=6.0, timed=1),
+    ]
+    shown = rendered(database(tmp_path / "c.db", rows)).table("pages, by clicks")[0][5:8]
+    assert shown == ["5.0 s", "unknown", "unknown"]
+
+
+def test_more_histograms_than_are_held_at_once_are_all_counted(tmp_path):
+    rows = [
+        metrics_row(START + timedelta(minutes=5 * i), "https://e.com/", "DE", **of_one_click(i))
+        for i in range(2 * MOST_HISTOGRAMS + 9)
+    ]
+    assert rendered(database(tmp_path / "c.db", rows)).table("pages, by clicks")[0][2:8] == by_hand(rows)
+
+
+def of_one_click(i):
+    seconds = 10.0 + i % 11
+    return {"spent": seconds, "timed": 1, **sketched({seconds: 1}, [i % 100], sessions=1, bounces=i % 2)}
 
 
 def test_clicks_over_time_are_all_there_in_at_most_300_points(tmp_path):
@@ -217,7 +329,7 @@ def test_windows_of_two_lengths_in_one_database_are_pointed_out(tmp_path):
 
 def test_unknown_times_are_called_unknown(tmp_path):
     page = rendered(database(tmp_path / "c.db", [metrics_row(START, "https://e.com/", "DE", clicks=4)]))
-    assert page.table("pages, by clicks") == [["https://e.com/", "4", "unknown", "0%", "1"]]
+    assert page.table("pages, by clicks") == [["https://e.com/", "4", DASH, DASH, DASH, *["unknown"] * 3, "0%"]]
     assert "The time spent is not known for any click." in page.text
 
 
@@ -378,5 +490,6 @@ MULTIPLIED = """
 WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < 199)
 INSERT INTO page_metrics
 SELECT window_start, window_end, CAST(url_hash || n AS BLOB), url || '/' || n, country, clicks, unique_users, time_spent_seconds,
-       timed_clicks, avg_time_spent, version
+       timed_clicks, avg_time_spent, median_time_spent, p90_time_spent, time_spent_histogram, sessions, bounces, users_theta,
+       users_sketch, version
 FROM page_metrics, copies"""

@@ -4,7 +4,6 @@ import multiprocessing
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
 
 import apache_beam as beam
 import pyarrow as pa
@@ -17,31 +16,14 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows import START, UNMEASURED, metric, rows_of_all_kinds, table_of
 
-from clickstream.io import sql, sql_connection, sql_dead_letters, tables
+from clickstream.io import sql, sql_connection, sql_dead_letters, sql_writer, tables
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, REJECTED_SCHEMA
+from clickstream.transforms.schema import REJECTED_SCHEMA
 
-START = datetime(2026, 11, 1, tzinfo=timezone.utc)
 CANARY = "CANARY8c2e"
-
-
-def metric(window=0, url="https://a.example/", country="India", version=1, **other):
-    start = START + timedelta(minutes=5 * window)
-    numbers = {
-        "clicks": version,
-        "unique_users": 1,
-        "time_spent_seconds": 1.5,
-        "timed_clicks": 1,
-        "avg_time_spent": 1.5,
-    }
-    key = {"window_start": start, "window_end": start + timedelta(minutes=5), "url": url, "country": country}
-    return key | numbers | {"version": version} | other
-
-
-def table_of(rows):
-    return pa.Table.from_pylist(rows, PAGE_METRICS_SCHEMA)
 
 
 def rejected_of(count, raw=b"{"):
@@ -85,9 +67,9 @@ def test_any_order_of_arrival_stores_the_fullest_rows(tmp_path_factory, data):
     row = st.builds(
         metric,
         st.integers(0, 1),
-        st.sampled_from(["https://a/", "https://b/"]),
-        st.sampled_from(["A", "a"]),
-        st.integers(1, 4),
+        st.integers(0, 1),
+        country=st.sampled_from(["A", "a"]),
+        version=st.integers(1, 4),
     )
     rows = data.draw(st.lists(row, min_size=1, max_size=20))
     for part in range(0, len(rows), 3):
@@ -105,14 +87,43 @@ def test_a_stale_writer_lowers_nothing_and_the_same_version_rewrites(connection)
 
 @pytest.mark.parametrize("count", [1, 49, 50, 51, 120])
 def test_any_number_of_rows(connection, count):
-    rows = [metric(url=f"https://a.example/{n}", avg_time_spent=None) for n in range(count)]
+    rows = [metric(page=n, avg_time_spent=None) for n in range(count)]
     write(connection, rows)
     assert stored(connection) == tables.metric_rows(table_of(rows))
 
 
+@pytest.mark.parametrize("rows", [rows_of_all_kinds(), rows_of_all_kinds()[:1]], ids=["mixed", "unmeasured"])
+def test_every_column_comes_back_exactly_null_too(connection, rows):
+    assert write(connection, rows) == []
+    assert stored(connection) == tables.metric_rows(table_of(rows))
+    kinds = "SELECT DISTINCT typeof(users_theta), typeof(sessions), typeof(users_sketch) FROM page_metrics"
+    assert set(ask(connection, kinds)) <= {
+        (theta, sessions, text)
+        for theta, text in (("integer", "text"), ("null", "null"))
+        for sessions in ("integer", "null")
+    }
+
+
+def test_a_fuller_row_takes_its_times_back_and_its_sketch_along(connection):
+    write(connection, [metric(version=1)])
+    fuller = metric(version=2, **UNMEASURED)
+    write(connection, [fuller])
+    assert stored(connection) == tables.metric_rows(table_of([fuller]))
+
+
+@given(st.lists(st.integers(0, 9).map(bytes)), st.integers(0, 20))
+def test_a_statement_holds_as_many_rows_as_there_is_room_for(rows, room):
+    parts = list(sql_writer._cut(rows, room))
+    assert [row for part in parts for row in part] == rows
+    for number, part in enumerate(parts):
+        assert len(part) == 1 or len(b",".join(part)) + 1 <= room
+        if number + 1 < len(parts):
+            assert len(b",".join([*part, parts[number + 1][0]])) + 1 > room
+
+
 def _write_shard(connection, shard):
     for version in range(1, 6):
-        rows = [metric(url=f"https://a.example/{n}", version=version + shard) for n in range(300)]
+        rows = [metric(page=n, version=version + shard) for n in range(300)]
         write(connection, rows)
 
 
@@ -153,9 +164,7 @@ def test_waiting_ends(connection, monkeypatch):
 
 def test_refused_rows_are_found_and_the_others_stand(connection):
     bad = {7, 8, 130}
-    rows = [
-        metric(url=f"https://a.example/{n}", time_spent_seconds=float("nan") if n in bad else 1.0) for n in range(200)
-    ]
+    rows = [metric(page=n, time_spent_seconds=float("nan") if n in bad else 1.0) for n in range(200)]
     refused = write(connection, rows)
     assert {found.row[3] for found in refused} == {f"https://a.example/{n}" for n in bad}
     assert {found.detail for found in refused} == {"NOT NULL constraint failed: page_metrics.time_spent_seconds"}
@@ -189,7 +198,7 @@ def run(connection, parts, transform=None, **options):
 
 
 def test_counts_come_in_the_windows_of_what_is_written(connection):
-    parts = [table_of([metric(w, f"https://a.example/{n}") for n in range(w + 1)]) for w in (0, 1, 2, 1)]
+    parts = [table_of([metric(w, n) for n in range(w + 1)]) for w in (0, 1, 2, 1)]
     steps = run(connection, parts, batch_rows=1)
     out, seen = next(steps)
     start = int(START.timestamp())
@@ -260,6 +269,13 @@ def test_dead_letters_are_read_back_in_pages(connection):
         assert sorted(whole["position"].to_pylist()) == list(range(25))
         assert set(whole["raw"].to_pylist()) == {raw}
         assert whole["record_timestamp"].to_pylist() == [START] * 25
+
+
+def test_an_unknown_time_of_a_dead_letter_is_null(connection):
+    store(
+        connection, rejected_of(2).set_column(2, REJECTED_SCHEMA.field(2), pa.nulls(2, REJECTED_SCHEMA.field(2).type))
+    )
+    assert ask(connection, "SELECT DISTINCT record_timestamp FROM dead_letters") == [(None,)]
 
 
 def test_dead_letters_are_deleted_while_they_are_read(connection):

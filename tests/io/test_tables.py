@@ -2,36 +2,22 @@
 
 import hashlib
 import json
-from datetime import datetime, timedelta, timezone
+import math
+from datetime import datetime, timezone
 
 import pyarrow as pa
+import pymysql
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import MAX_THETA, NULLABLE, UNMEASURED, metric, sketch, table_of
+from sqlalchemy.dialects import mysql
 
 from clickstream.io import tables
 from clickstream.io.errors import UserError
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, REJECTED_SCHEMA
 
-START = datetime(2026, 11, 1, tzinfo=timezone.utc)
 NOW = datetime(2026, 11, 2, 3, 4, 5, tzinfo=timezone.utc)
-
-
-def metric(window=0, url="https://a.example/", country="India", version=1, **other):
-    start = START + timedelta(minutes=5 * window)
-    numbers = {
-        "clicks": version,
-        "unique_users": 1,
-        "time_spent_seconds": 1.5,
-        "timed_clicks": 1,
-        "avg_time_spent": 1.5,
-    }
-    key = {"window_start": start, "window_end": start + timedelta(minutes=5), "url": url, "country": country}
-    return key | numbers | {"version": version} | other
-
-
-def table_of(rows):
-    return pa.Table.from_pylist(rows, PAGE_METRICS_SCHEMA)
 
 
 def rejected(source="clicks.ndjson", position=0, raw=b"{", **other):
@@ -59,9 +45,13 @@ def expected_row(row):
 rows = st.builds(
     metric,
     window=st.integers(-2, 2),
-    url=st.sampled_from(["https://a.example/", "https://b.example/ü", "https://c.example/😀"]),
+    page=st.sampled_from(["https://a.example/", "https://b.example/ü", "https://c.example/😀"]),
     country=st.sampled_from(["India", "india", "Åland", "日本"]),
     version=st.integers(1, 5),
+    sessions=st.none() | st.integers(0, 9),
+    p90_time_spent=st.none() | st.floats(0, 1e6),
+    users_theta=st.none() | st.integers(1, MAX_THETA),
+    users_sketch=st.none() | st.sets(st.integers(0, MAX_THETA - 1), max_size=3).map(sketch),
 )
 
 
@@ -84,8 +74,32 @@ def test_columns_are_those_of_the_table_in_its_order():
     assert tuple(column.name for column in tables.page_metrics_table().columns) == tables.METRICS_COLUMNS
 
 
-def test_unknown_time_stays_null():
-    assert tables.metric_rows(table_of([metric(avg_time_spent=None)]))[0][9] is None
+def test_what_is_unknown_stays_null():
+    row = dict(zip(tables.METRICS_COLUMNS, tables.metric_rows(table_of([metric(**UNMEASURED)]))[0], strict=True))
+    assert [name for name, cell in row.items() if cell is None] == NULLABLE
+
+
+def test_columns_are_those_of_a_result_row_in_its_order_with_the_hash_before_the_url():
+    assert [name for name in tables.METRICS_COLUMNS if name != "url_hash"] == PAGE_METRICS_SCHEMA.names
+    assert tables.METRICS_COLUMNS.index("url_hash") == tables.METRICS_COLUMNS.index("url") - 1
+
+
+def test_a_column_may_be_null_where_the_result_row_may():
+    assert [column.name for column in tables.page_metrics_table().columns if column.nullable] == NULLABLE
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("p90_time_spent", "DOUBLE"),
+        ("sessions", "BIGINT"),
+        ("users_theta", "BIGINT"),
+        ("time_spent_histogram", "LONGTEXT CHARACTER SET ascii COLLATE ascii_bin"),
+        ("users_sketch", "LONGTEXT CHARACTER SET ascii COLLATE ascii_bin"),
+    ],
+)
+def test_types_in_mysql(name, kind):
+    assert tables.page_metrics_table().c[name].type.compile(mysql.dialect()) == kind
 
 
 def test_hashes_are_remembered_up_to_a_bound(monkeypatch):
@@ -105,7 +119,7 @@ def test_a_country_that_ends_in_a_blank_is_set_apart():
 
 
 def test_a_row_as_json():
-    row = tables.metric_rows(table_of([metric(url='https://a.example/"')]))[0]
+    row = tables.metric_rows(table_of([metric(page='https://a.example/"')]))[0]
     found = json.loads(tables.row_json(row))
     assert found["url"] == 'https://a.example/"'
     assert found["url_hash"] == row[2].hex()
@@ -115,9 +129,42 @@ def test_a_row_as_json():
 def test_literals_of_mysql():
     columns = [["it's", 'back\\slash "'], [b"\x00\xff", b""], [1.5, float("inf")], [None, -7], [None, None]]
     assert tables.mysql_literals(columns) == [
-        r"('it\'s',X'00ff',1.5,NULL,NULL)",
-        "('back\\\\\\\\slash \\\\\"',X'',1e999,-7,NULL)".replace("\\\\", "\\"),
+        r"('it\'s',X'00ff',1.5,null,null)",
+        r"""('back\\slash \"',X'',1e999,-7,null)""",
     ]
+
+
+def naive_literal(cell):
+    if cell is None:
+        return "null"
+    if isinstance(cell, bytes):
+        return f"X'{cell.hex()}'"
+    return pymysql.converters.escape_item(cell, "utf8mb4")
+
+
+cells = [st.text(), st.text(st.sampled_from("a'\"\\\0\n")), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=4)]
+filled = st.one_of([st.lists(st.none() | cell, min_size=1) for cell in cells])
+
+
+@given(filled)
+def test_any_column_has_the_literals_of_the_driver_but_for_quotes_in_plain_texts(column):
+    found = [literal[1:-1] for literal in tables.mysql_literals([column])]
+    assert [literal.replace('\\"', '"') for literal in found] == [
+        naive_literal(cell).replace('\\"', '"') for cell in column
+    ]
+
+
+@given(st.lists(st.none() | st.floats(), min_size=1))
+def test_numbers_are_written_exactly_and_those_that_are_none_never_as_null(column):
+    for literal, cell in zip(tables.mysql_literals([column]), column, strict=True):
+        if cell is None or not math.isfinite(cell):
+            assert literal == ("(null)" if cell is None else "(1e999)")
+        else:
+            assert float(literal[1:-1]) == cell
+
+
+def test_quotes_in_json_are_left_as_they_are():
+    assert tables.mysql_literals([['{"values":[1.5]}', None]]) == ["""('{"values":[1.5]}')""", "(null)"]
 
 
 sources = st.text(st.characters(codec="utf-8"), max_size=6)

@@ -21,6 +21,7 @@ from clickstream.io.figures import Bucket, Figures, OverTime, Page
 from clickstream.pipeline.counts import Counts
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.summary import ProgressLine, print_summary
+from clickstream.transforms.sketches import Users
 
 TIME = datetime(2025, 3, 14, tzinfo=timezone.utc)
 REWRITE = "\r\x1b[K"
@@ -29,8 +30,11 @@ LONG = "https://example.com/" + "long/" * 60 + "end.html"
 
 
 def figures(*urls):
-    pages = tuple(Page(url, 1_000 - i, 600, 30_000.0, 9) for i, url in enumerate(urls))
-    over_time = OverTime(288, 12_345, 9_999, 600, 30_000.0, TIME, TIME, 300, 300, TIME, 300, (Bucket(1, 1, 1.0),))
+    users = Users(9_876, 9_800, 9_950, exact=False)
+    pages = tuple(Page(url, 1_000 - i, 600, 30_000.0, 40, 20, users, 27.25, 99.0) for i, url in enumerate(urls))
+    over_time = OverTime(
+        288, 12_345, 9_999, 600, 30_000.0, 40, 20, TIME, TIME, 300, 300, TIME, 300, (Bucket(1, 1, 1.0),)
+    )
     return Figures(over_time if urls else None, len(urls), pages, (), 0, (), 0, ())
 
 
@@ -46,16 +50,18 @@ def printed(monkeypatch, shown, counts=COUNTS, *, sample=True, encoding="utf-8")
 
 def test_piped_it_is_plain_text(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    unknown = Page("https://e.com/b", 7, 0, 0.0, 1)
+    unknown = Page("https://e.com/b", 7, 0, 0.0, None, None, None, None, None)
+    exact = Page("https://e.com/c", 6, 1, 2.5, None, None, Users(5, 5, 5, exact=True), 2.5, 2.5)
     some = figures("https://e.com/a")
-    shown = Figures(some.over_time, 2, (*some.top_pages, unknown), (), 0, (), 0, ())
+    shown = Figures(some.over_time, 3, (*some.top_pages, unknown, exact), (), 0, (), 0, ())
     assert (
         printed(monkeypatch, shown)
         == """\
 Top pages
-        clicks  mean time, s  time known  page
-         1,000          50.0         60%  https://e.com/a
-             7             -          0%  https://e.com/b
+clicks   users  mean s  median s  time known  page
+ 1,000  ~9,876    50.0      27.2         60%  https://e.com/a
+     7       -       -         -          0%  https://e.com/b
+     6       5     2.5       2.5         17%  https://e.com/c
 
 read 1,000,000 = accepted 997,000 + rejected 2,500 + too late 500  (12.3 s, 81,037 records/s)
 rejected: invalid_json 2,000, too_large 500
@@ -139,7 +145,7 @@ def _all_of(terminal):
     return b"".join(read)
 
 
-@pytest.mark.parametrize("columns", [64, 100])
+@pytest.mark.parametrize("columns", [72, 100])
 def test_on_a_terminal_a_box_holds_short_urls(on_terminal, columns):
     wide = "https://example.com/" + "日本" * 100
     shown = figures(LONG, MARKUP, wide, "https://e.com/\x1b[2J\r")

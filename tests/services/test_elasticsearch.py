@@ -10,7 +10,7 @@ import urllib.request
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ import pytest
 from apache_beam.testing.test_pipeline import TestPipeline as Pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from rows import MAX_THETA, START, document, metric, rows_of_all_kinds, sketch, table_of
 
 from clickstream.io.elasticsearch import BulkSender, Patience, WriteToElasticsearch
 from clickstream.io.elasticsearch_actions import (
@@ -39,38 +40,12 @@ from clickstream.io.elasticsearch_setup import (
 )
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
-START = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 SECRET = "Q0FOQVJZNGYxZA=="
 INDEX = "page_metrics_test"
 
 
-def row(number=0, version=3, **changes):
-    found = {
-        "window_start": START,
-        "window_end": START + timedelta(minutes=5),
-        "url": f"https://shop.example/{number}",
-        "country": "DE",
-        "clicks": version,
-        "unique_users": 1,
-        "time_spent_seconds": version / 7,
-        "timed_clicks": 1,
-        "avg_time_spent": version / 7,
-        "version": version,
-    }
-    return found | changes
-
-
-def table_of(rows):
-    return pa.Table.from_pylist(rows, PAGE_METRICS_SCHEMA)
-
-
 def actions_of(rows):
     return next(action_batches(table_of(rows), INDEX))
-
-
-def document(found):
-    texts = {name: f"{v:%Y-%m-%dT%H:%M:%SZ}" if isinstance(v, datetime) else v for name, v in found.items()}
-    return {"@timestamp": texts["window_start"]} | texts
 
 
 def identity(found):
@@ -233,7 +208,7 @@ def run(connection, tables, check_written=None, check_rejected=None, **options):
 
 
 def test_rows_arrive_exactly_in_one_request_and_are_counted_in_their_windows(server):
-    rows = [row(n, window_start=START + timedelta(minutes=n % 3)) for n in range(90)]
+    rows = [metric(0, n, window_start=START + timedelta(minutes=n % 3)) for n in range(90)]
     tables = [(60 * (n % 3), table_of([each])) for n, each in enumerate(rows)]
     counters = run(server, tables, equal_to([(0, 30), (60, 30), (120, 30)]), equal_to([]))
     assert stored(server.hosts) == documents(*rows)
@@ -258,17 +233,47 @@ HOSTILE = [
 
 
 def test_hostile_strings_and_numbers_come_back_exactly(server):
-    rows = [row(n, url=f"https://h/{text}", country=text) for n, text in enumerate(HOSTILE)]
-    rows += [row(version=2**62, time_spent_seconds=1e300, avg_time_spent=5e-324)]
-    rows += [row(1, avg_time_spent=None, clicks=2**63 - 1)]
+    rows = [metric(0, f"https://h/{text}", country=text) for text in HOSTILE]
+    rows += [metric(version=2**62, time_spent_seconds=1e300, avg_time_spent=5e-324, p90_time_spent=1 / 7)]
+    rows += [metric(0, 1, avg_time_spent=None, clicks=2**63 - 1)]
     assert sender(server).send(actions_of(rows)) == {}
     assert stored(server.hosts) == documents(*rows)
+
+
+def test_every_field_comes_back_exactly_null_too(server):
+    rows = rows_of_all_kinds()
+    assert sender(server).send(actions_of(rows)) == {}
+    assert stored(server.hosts) == documents(*rows)
+    fields = ["users_theta", "users_exact", "users_sketch", "sessions"]
+    found = ask(server.hosts, "POST", f"/{INDEX}/_search", {"docvalue_fields": fields, "_source": False, "size": 99})
+    hits = {hit["_id"]: hit.get("fields", {}) for hit in found["hits"]["hits"]}
+    for row in rows:
+        whole = document(row)
+        known = {name: whole[name] for name in fields if whole[name] not in (None, [])}
+        assert hits[identity(row)] == {
+            name: value if name == "users_sketch" else [value] for name, value in known.items()
+        }
+
+
+def test_a_cardinality_over_exact_sketches_counts_users_once(server):
+    chance = random.Random(4)
+    users = [chance.randrange(MAX_THETA) for _ in range(500)]
+    seen = [chance.sample(users, chance.randrange(1, 60)) for _ in range(40)]
+    rows = [metric(0, n, unique_users=len(each), users_sketch=sketch(each)) for n, each in enumerate(seen)]
+    cut_short = metric(0, 40, users_theta=min(users), users_sketch=sketch([min(users) - 1]))
+    assert sender(server).send(actions_of([*rows, cut_short, metric(0, 41, users_theta=None, users_sketch=None)])) == {}
+    ask(server.hosts, "POST", f"/{INDEX}/_refresh")
+    counted = {"cardinality": {"field": "users_sketch", "precision_threshold": 40_000}}
+    question = {"size": 0, "query": {"term": {"users_exact": True}}, "aggs": {"users": counted}}
+    found = ask(server.hosts, "POST", f"/{INDEX}/_search", question)
+    assert found["hits"]["total"]["value"] == len(rows)
+    assert found["aggregations"]["users"]["value"] == len({user for each in seen for user in each})
 
 
 @pytest.mark.parametrize("character", ["a", "é", "𝄞"])
 def test_urls_of_8_kib_are_stored_and_can_be_searched_for(server, character):
     size = (8_192 - 10) // len(character.encode())
-    rows = [row(url="https://h/" + character * size), row(url="https://h/" + character * (size - 1) + "b")]
+    rows = [metric(page="https://h/" + character * size), metric(page="https://h/" + character * (size - 1) + "b")]
     assert sender(server).send(actions_of(rows)) == {}
     assert stored(server.hosts) == documents(*rows)
     for each in rows:
@@ -280,18 +285,18 @@ def test_urls_of_8_kib_are_stored_and_can_be_searched_for(server, character):
 
 
 def test_a_stale_write_does_not_lower_a_number_and_an_equal_one_is_accepted(server):
-    assert run(server, [(0, table_of([row(version=5)]))])["documents_written"] == 1
-    stale = run(server, [(0, table_of([row(version=4)]))], equal_to([(0, 1)]), equal_to([]))
+    assert run(server, [(0, table_of([metric(version=5)]))])["documents_written"] == 1
+    stale = run(server, [(0, table_of([metric(version=4)]))], equal_to([(0, 1)]), equal_to([]))
     assert (stale["documents_already_newer"], stale["documents_written"], stale["retries"]) == (1, 0, 0)
-    assert stored(server.hosts) == documents(row(version=5))
-    assert run(server, [(0, table_of([row(version=5, clicks=9)]))])["documents_written"] == 1
-    assert stored(server.hosts) == documents(row(version=5, clicks=9))
+    assert stored(server.hosts) == documents(metric(version=5))
+    assert run(server, [(0, table_of([metric(version=5, clicks=9)]))])["documents_written"] == 1
+    assert stored(server.hosts) == documents(metric(version=5, clicks=9))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order_of_any_repetition_ends_in_the_highest_versions(server, seed):
     chance = random.Random(seed)
-    rows = [row(chance.randrange(40), chance.randrange(1, 30)) for _ in range(600)]
+    rows = [metric(0, chance.randrange(40), version=chance.randrange(1, 30)) for _ in range(600)]
     batches = [chance.choices(rows, k=chance.randrange(1, 80)) for _ in range(30)] + [rows]
     chance.shuffle(batches)
     threads = [threading.Thread(target=sender(server).send, args=(actions_of(batch),)) for batch in batches]
@@ -314,7 +319,7 @@ def add_strict_trap(address):
 
 def test_refused_documents_go_to_rejected_with_their_bytes_and_the_rest_of_the_batch_stands(server):
     add_strict_trap(server.hosts)
-    good, bad = [row(n, 7) for n in range(50)], [row(n, 1_000 + n) for n in range(50, 53)]
+    good, bad = [metric(0, n, version=7) for n in range(50)], [metric(0, n, version=1_000 + n) for n in range(50, 53)]
     mixed = good[:25] + bad + good[25:]
     tables = [(0, table_of(mixed[:26])), (60, table_of(mixed[26:]))]
     found = []
@@ -334,7 +339,7 @@ def test_refused_documents_go_to_rejected_with_their_bytes_and_the_rest_of_the_b
 
 
 def test_a_field_that_the_mapping_does_not_know_is_refused_by_the_real_server(server):
-    body = action_bytes(actions_of([row()])).replace(b'"clicks"', b'"unknown_field"')
+    body = action_bytes(actions_of([metric()])).replace(b'"clicks"', b'"unknown_field"')
     answer = json.loads(send_bulk(server.connect(), body))
     assert answer["items"][0]["index"]["error"]["type"] == "strict_dynamic_mapping_exception"
 
@@ -343,7 +348,7 @@ def test_a_field_that_the_mapping_does_not_know_is_refused_by_the_real_server(se
 
 
 def test_single_items_that_were_too_much_are_sent_again_alone_exactly_as_often_as_needed(proxy, server):
-    rows = [row(n) for n in range(10)]
+    rows = [metric(0, n) for n in range(10)]
     busy = [identity(each) for each in rows[3:6]]
     proxy.faults = [{busy[0]: 429, busy[1]: 503, busy[2]: 429}, {busy[2]: 500}, None]
     assert sender(proxy.connection).send(actions_of(rows)) == {}
@@ -352,7 +357,7 @@ def test_single_items_that_were_too_much_are_sent_again_alone_exactly_as_often_a
 
 
 def test_a_refused_item_keeps_its_place_when_others_are_sent_again(proxy, server):
-    rows = [row(n) for n in range(6)]
+    rows = [metric(0, n) for n in range(6)]
     names = [identity(each) for each in rows]
     proxy.faults = [{names[0]: 429, names[4]: 429, names[5]: 400}, {names[4]: 400}]
     refused = sender(proxy.connection).send(actions_of(rows))
@@ -362,7 +367,7 @@ def test_a_refused_item_keeps_its_place_when_others_are_sent_again(proxy, server
 
 @pytest.mark.parametrize("fault", [429, 500, 502, 503, 504, "lost"])
 def test_a_failed_request_is_repeated_exactly_as_often_as_needed(proxy, server, fault):
-    rows = [row(n) for n in range(5)]
+    rows = [metric(0, n) for n in range(5)]
     proxy.faults = [fault, fault, None]
     assert sender(proxy.connection).send(actions_of(rows)) == {}
     assert proxy.bulks == [bulk_body(table_of(rows), INDEX)] * 3
@@ -370,23 +375,23 @@ def test_a_failed_request_is_repeated_exactly_as_often_as_needed(proxy, server, 
 
 
 def test_items_that_stay_too_much_fail_the_bundle_when_the_time_is_over(proxy):
-    proxy.faults = [{identity(row()): 429}] * 100
+    proxy.faults = [{identity(metric()): 429}] * 100
     began = time.monotonic()
     with pytest.raises(Exception, match=r"after \d+ failed attempts in 2 s: 429 injected_item: .*overloaded") as caught:
-        run(proxy.connection, [(0, table_of([row()]))], retry_seconds=2)
+        run(proxy.connection, [(0, table_of([metric()]))], retry_seconds=2)
     assert time.monotonic() - began < 15
     assert SECRET not in str(caught.value)
     assert len(proxy.bulks) >= 2
 
 
 def test_a_body_that_is_too_large_is_halved_until_it_fits_and_a_single_one_refused(proxy, server):
-    rows = [row(n) for n in range(5)]
+    rows = [metric(0, n) for n in range(5)]
     proxy.faults = [413, 413]  # all five; then the second half
     assert sender(proxy.connection).send(actions_of(rows)) == {}
     assert [body.count(b"_index") for body in proxy.bulks] == [5, 2, 1, 1, 3]
     assert stored(server.hosts) == documents(*rows)
     proxy.faults = [413]
-    assert list(sender(proxy.connection).send(actions_of([row(9)]))) == [0]
+    assert list(sender(proxy.connection).send(actions_of([metric(0, 9)]))) == [0]
 
 
 def test_an_outage_during_a_write_is_waited_out_and_nothing_is_missing(elasticsearch, server):
@@ -401,7 +406,7 @@ def test_an_outage_during_a_write_is_waited_out_and_nothing_is_missing(elasticse
     write.new_patience = lambda: replace(patience(), sleep=lambda pause: (waits.append(pause), time.sleep(pause)))
     rows, breaking = [], threading.Thread(target=outage)
     for first in range(0, 100_000_000, 1_000):
-        rows += (batch := [row(first + n) for n in range(1_000)])
+        rows += (batch := [metric(0, first + n) for n in range(1_000)])
         assert write.send(actions_of(batch)) == {}
         if first == 5_000:
             breaking.start()
@@ -420,19 +425,19 @@ def test_a_refused_login_fails_at_once_with_the_cure_and_without_secret_or_docum
     proxy.faults = [status] * 10
     connection = replace(proxy.connection, api_key="env:ES_KEY")
     with pytest.raises(Exception, match=rf"Elasticsearch answered {status} injected: {cure}") as caught:
-        run(connection, [(0, table_of([row()]))])
+        run(connection, [(0, table_of([metric()]))])
     assert len(proxy.bulks) == 1
     assert proxy.authorizations == {f"ApiKey {SECRET}"}
     assert SECRET not in str(caught.value)
-    assert "shop.example" not in str(caught.value)
+    assert "a.example" not in str(caught.value)
 
 
 def test_user_and_password_are_sent_and_an_item_that_is_forbidden_fails_at_once(proxy, monkeypatch):
     monkeypatch.setenv("ES_PASSWORD", "p:ä")
     connection = replace(proxy.connection, user="app", password="env:ES_PASSWORD")
-    proxy.faults = [{identity(row()): 403}]
+    proxy.faults = [{identity(metric()): 403}]
     with pytest.raises(ElasticsearchError, match=r"refuses to write \(403 injected_item\): grant") as caught:
-        sender(connection).send(actions_of([row()]))
+        sender(connection).send(actions_of([metric()]))
     assert proxy.authorizations == {"Basic YXBwOnA6w6Q="}
     assert SECRET not in str(caught.value)
 
@@ -449,22 +454,22 @@ def setting(address, name, value):
 def test_an_index_that_is_not_there_or_closed_or_blocked_fails_at_once_with_the_cure(server):
     ask(server.hosts, "PUT", f"/{INDEX}/_settings", {"index.blocks.write": True})
     with pytest.raises(ElasticsearchError, match=r"cluster_block_exception\): .* free space"):
-        sender(server).send(actions_of([row()]))
+        sender(server).send(actions_of([metric()]))
     ask(server.hosts, "PUT", f"/{INDEX}/_settings", {"index.blocks.write": False})
     ask(server.hosts, "POST", f"/{INDEX}/_close")
     with pytest.raises(ElasticsearchError, match=r"index_closed_exception\): open the index"):
-        sender(server).send(actions_of([row()]))
+        sender(server).send(actions_of([metric()]))
     ask(server.hosts, "DELETE", f"/{INDEX}")
     missing = pytest.raises(ElasticsearchError, match=r"index_not_found_exception\): .*setup-sinks")
     with setting(server.hosts, "action.auto_create_index", "false"), missing:
-        sender(server).send(actions_of([row()]))
+        sender(server).send(actions_of([metric()]))
     with pytest.raises(ElasticsearchError, match=r"index_not_found_exception.*setup-sinks"):
         check_elasticsearch(server.connect(), INDEX)
 
 
 def test_an_index_deleted_under_way_comes_back_with_the_same_strict_mapping(server):
     ask(server.hosts, "DELETE", f"/{INDEX}")
-    assert sender(server).send(actions_of([row()])) == {}
+    assert sender(server).send(actions_of([metric()])) == {}
     check_elasticsearch(server.connect(), INDEX)
     assert ask(server.hosts, "GET", f"/{INDEX}/_mapping")[INDEX]["mappings"]["dynamic"] == "strict"
 
@@ -476,6 +481,14 @@ def test_an_index_deleted_under_way_comes_back_with_the_same_strict_mapping(serv
         ("window_start", {"type": "long"}, "field window_start: found long, needed date"),
         ("window_end", {"type": "date", "format": "epoch_millis"}, "field window_end: found date format epoch_millis"),
         ("clicks", None, "field clicks: found none, needed long"),
+        ("users_sketch", None, "field users_sketch: found none, needed long"),
+        ("time_spent_histogram", {"type": "flattened"}, "field time_spent_histogram: found flattened, needed object"),
+        ("time_spent_histogram", {"type": "object"}, "field time_spent_histogram: found enabled true, needed false"),
+        (
+            "users_sketch",
+            {"type": "long", "doc_values": False},
+            "field users_sketch: found doc_values false, needed true",
+        ),
         ("url", {"type": "keyword", "ignore_above": 256}, "field url: found ignore_above 256, needed 8192"),
     ],
 )
@@ -491,11 +504,11 @@ def test_another_mapping_is_one_line_that_names_field_found_needed_and_cure(serv
 
 
 def test_setup_twice_changes_nothing_and_keeps_the_documents(server):
-    assert sender(server).send(actions_of([row()])) == {}
+    assert sender(server).send(actions_of([metric()])) == {}
     before = ask(server.hosts, "GET", f"/{INDEX}/_mapping")
     setup_elasticsearch(server.connect(), INDEX)
     assert ask(server.hosts, "GET", f"/{INDEX}/_mapping") == before
-    assert stored(server.hosts) == documents(row())
+    assert stored(server.hosts) == documents(metric())
 
 
 def test_something_else_at_the_address_is_said_to_be_so():
@@ -531,7 +544,7 @@ def test_tls_to_a_port_that_speaks_http_is_one_line(server):
 
 def test_a_document_costs_little_processor_time_and_memory(server):
     urls = pa.array([f"https://shop.example/page/{number}" for number in range(100_000)])
-    table = table_of([row()] * 100_000).set_column(2, PAGE_METRICS_SCHEMA.field("url"), urls)
+    table = table_of([metric()] * 100_000).set_column(2, PAGE_METRICS_SCHEMA.field("url"), urls)
     write = sender(server)
     tracemalloc.start()
     began = time.process_time()

@@ -274,7 +274,10 @@ def test_a_bounded_run_commits_finished_windows_and_reads_open_ones_again(kafka,
     assert all(40 < offset <= 50 for offset in offsets[:2])
     assert sum(len(found) for _, found in lines(tmp_path / "sunk")) == 120
     run_now(kafka, topic, tmp_path)
-    assert sum(len(found) for _, found in lines(tmp_path / "sunk")) == 120 + (120 - sum(offsets))
+    # A batch may lie across the edge: its older events are read again, and known to stand in a window that's written.
+    again = [*lines(tmp_path / "sunk"), *lines(tmp_path / "late")]
+    assert sum(len(found) for _, found in again) == 120 + (120 - sum(offsets))
+    assert all(offset >= 45 for _, found in lines(tmp_path / "late") for _, offset in found)
 
 
 def test_a_bounded_run_commits_all_when_traffic_has_stopped(kafka, topic, tmp_path):

@@ -2,11 +2,11 @@
 
 import contextlib
 import itertools
+import json
 import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import apache_beam as beam
@@ -17,31 +17,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_pipeline import TestPipeline as Pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from beam_nuggets.io.relational_db_api import SourceConfiguration
+from rows import PAGE, START, UNMEASURED, metric, rows_of_all_kinds, table_of
 
 from clickstream.io import mysql, sql, tables
 from clickstream.io.errors import UserError
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, REJECTED_SCHEMA
+from clickstream.transforms.schema import REJECTED_SCHEMA
 
-START = datetime(2026, 11, 1, tzinfo=timezone.utc)
 PASSWORD = "env:CLICKSTREAM_TEST_PASSWORD"
-PAGE = "https://a.example/"
-
-
-def metric(window=0, url=PAGE, country="India", version=1, **other):
-    start = START + timedelta(minutes=5 * window)
-    numbers = {
-        "clicks": version,
-        "unique_users": 1,
-        "time_spent_seconds": 1.5,
-        "timed_clicks": 1,
-        "avg_time_spent": 1.5,
-    }
-    key = {"window_start": start, "window_end": start + timedelta(minutes=5), "url": url, "country": country}
-    return key | numbers | {"version": version} | other
-
-
-def table_of(rows):
-    return pa.Table.from_pylist(rows, PAGE_METRICS_SCHEMA)
 
 
 @pytest.fixture
@@ -111,11 +93,45 @@ def test_texts_are_kept_and_told_apart_byte_by_byte(connection, ask):
         PAGE + "😀" * 2000,
         PAGE + "x" * 8100,
     ]
-    rows = [metric(url=url, country=country) for url in urls for country in ("Åland", "åland", "Aland")]
+    rows = [metric(page=url, country=country) for url in urls for country in ("Åland", "åland", "Aland")]
     assert write(connection, rows) == []
     assert stored(ask) == tables.metric_rows(table_of(rows))
     for url in urls:
         assert ask("CALL get_clicks(%s, 'Aland', NULL, NULL)", url) == [(1,)]
+
+
+def test_every_column_comes_back_exactly_null_too(connection, ask):
+    rows = rows_of_all_kinds()
+    for part in (rows[:1], rows):
+        assert write(connection, part) == []
+        assert stored(ask) == tables.metric_rows(table_of(part))
+    theta, sketch = ask(
+        "SELECT users_theta, users_sketch FROM page_metrics ORDER BY LENGTH(users_sketch) DESC LIMIT 1"
+    )[0]
+    assert (theta, sketch) == (rows[5]["users_theta"], rows[5]["users_sketch"])
+    assert len(sketch) > 80_000
+    assert ask("SELECT MAX(users_theta) FROM page_metrics") == [(2**63 - 1,)]
+
+
+def test_the_database_itself_reads_sketches_and_histograms_exactly(connection, ask):
+    rows = rows_of_all_kinds()
+    write(connection, rows)
+    hashes = "JSON_TABLE(users_sketch, '$[*]' COLUMNS (h BIGINT PATH '$')) AS sketch"
+    expected = {h for row in rows for h in json.loads(row["users_sketch"] or "[]")}
+    found = ask(f"SELECT DISTINCT h FROM page_metrics, {hashes}")  # noqa: S608
+    assert {h for (h,) in found} == expected
+    counts = "JSON_TABLE(time_spent_histogram, '$.counts[*]' COLUMNS (n BIGINT PATH '$')) AS histogram"
+    expected = sum(
+        sum(json.loads(row["time_spent_histogram"])["counts"]) for row in rows if row["time_spent_histogram"]
+    )
+    assert ask(f"SELECT SUM(n) FROM page_metrics, {counts}") == [(Decimal(expected),)]  # noqa: S608
+
+
+def test_a_large_sketch_among_many_rows(connection, ask):
+    rows = [metric(n % 3, n) for n in range(3000)]
+    rows[1500] = {**rows_of_all_kinds()[5], "url": rows[1500]["url"]}
+    assert write(connection, rows) == []
+    assert stored(ask) == tables.metric_rows(table_of(rows))
 
 
 def test_many_rows_in_several_statements(connection, ask):
@@ -126,16 +142,16 @@ def test_many_rows_in_several_statements(connection, ask):
 
 @pytest.fixture
 def filled(connection):
-    timed = {"timed_clicks": 2, "time_spent_seconds": 30.0, "avg_time_spent": 15.0}
-    unknown = {"timed_clicks": 0, "time_spent_seconds": 0.0, "avg_time_spent": None}
+    timed = UNMEASURED | {"timed_clicks": 2, "time_spent_seconds": 30.0, "avg_time_spent": 15.0}
+    unknown = UNMEASURED | {"timed_clicks": 0, "time_spent_seconds": 0.0}
     write(
         connection,
         [
             metric(0, clicks=10, unique_users=4, **timed),
             metric(1, clicks=5, unique_users=3, **unknown),
-            metric(1, country="Nepal", clicks=1, timed_clicks=1, time_spent_seconds=6.0),
+            metric(1, country="Nepal", **timed | {"clicks": 1, "timed_clicks": 1, "time_spent_seconds": 6.0}),
             metric(288, clicks=100, unique_users=9, **unknown),
-            metric(0, url="https://other.example/", clicks=1000),
+            metric(0, "https://other.example/", clicks=1000, **timed),
         ],
     )
 
@@ -162,7 +178,7 @@ def test_procedures_add_up(ask, arguments, clicks, mean):
 
 
 @pytest.mark.usefixtures("filled")
-def test_unique_users_of_one_row_only(ask):
+def test_unique_users_of_one_row_only_where_there_are_no_sketches(ask):
     one = "CALL get_unique_users(%s, %s, %s, %s)"
     assert ask(one, PAGE, "India", "2026-11-01", "2026-11-01 00:05:00") == [(4,)]
     assert ask(one, PAGE, "Chile", None, None) == [(0,)]
@@ -182,12 +198,12 @@ def test_procedures_answer_in_any_collation_of_the_session(ask, collation):
 def test_a_refused_row_is_rejected_and_the_others_stand(connection, ask):
     bad = [
         metric(country="x" * 129),
-        metric(url=PAGE + "y" * 70_000),
+        metric(page=PAGE + "y" * 70_000),
         metric(2, time_spent_seconds=float("inf")),
         metric(2, time_spent_seconds=float("nan")),
     ]
     bad[3]["country"] = "Nepal"
-    good = [metric(url=f"{PAGE}{n}") for n in range(500)]
+    good = [metric(page=n) for n in range(500)]
     with Pipeline(options=PipelineOptions([])) as pipeline:
         made = pipeline | beam.Create([table_of(bad[:2]), table_of(good), table_of(bad[2:])], reshuffle=False)
         out = made | beam.Map(lambda part: part).with_output_types(pa.Table) | sql.WriteToSql(connection)
@@ -208,8 +224,8 @@ def test_a_row_larger_than_a_packet_is_refused_and_a_small_packet_respected(conn
     before = ask("SELECT @@GLOBAL.max_allowed_packet")[0][0]
     ask("SET GLOBAL max_allowed_packet = 65536")
     try:
-        rows = [metric(url=f"{PAGE}{n}/{'x' * 3000}") for n in range(100)]
-        refused = write(connection, [*rows, metric(url=PAGE + "y" * 66_000)])
+        rows = [metric(page=f"{PAGE}{n}/{'x' * 3000}") for n in range(100)]
+        refused = write(connection, [*rows, metric(page=PAGE + "y" * 66_000)])
         assert [found.detail for found in refused] == ["1153 NET_PACKET_TOO_LARGE"]
         assert len(stored(ask)) == 100
     finally:
@@ -282,7 +298,7 @@ def test_killed_connections_cost_nothing(connection, sql_server, ask):
     killer.start()
     rows = []
     while len(retries) < 5 and len(rows) < 200_000:
-        part = [metric(n % 7, f"{PAGE}{n}", version=2) for n in range(len(rows), len(rows) + 1000)]
+        part = [metric(n % 7, n, version=2) for n in range(len(rows), len(rows) + 1000)]
         writer.write(tables.metric_columns(table_of(part)))
         rows += part
     stop.set()
@@ -358,6 +374,15 @@ def test_the_database_is_made_and_set_up_again(sql_server, monkeypatch):
             "column avg_time_spent: found NOT NULL, needed NULL allowed",
         ),
         ("ALTER TABLE page_metrics DROP COLUMN clicks", "column clicks: found none of this name"),
+        ("ALTER TABLE page_metrics DROP COLUMN users_sketch", "column users_sketch: found none of this name"),
+        (
+            "ALTER TABLE page_metrics MODIFY users_sketch TEXT CHARACTER SET ascii COLLATE ascii_bin",
+            "column users_sketch: found type TEXT, needed LONGTEXT",
+        ),
+        (
+            "ALTER TABLE page_metrics MODIFY users_sketch LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+            "column users_sketch: found collation utf8mb4_bin, needed ascii_bin",
+        ),
         ("ALTER TABLE page_metrics DROP PRIMARY KEY, ADD PRIMARY KEY (window_start, url_hash)", "found primary key"),
         ("ALTER TABLE page_metrics ADD COLUMN more INT NOT NULL", "column more: found NOT NULL"),
         (

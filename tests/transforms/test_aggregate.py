@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from oracle import Click, as_oracle_rows, expected_rows
 from clickstream.transforms import aggregate
 from clickstream.transforms.aggregate import PageSums, cut_by_window, iterate_metrics, merge_partials, page_metrics
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
+from clickstream.transforms.sketches import time_buckets
 from clickstream.transforms.steps import PageSumsCoder
 
 CLICKS = st.lists(
@@ -80,7 +82,11 @@ def test_small_limits_of_packing_and_merging_change_nothing(clicks) -> None:
                 sums.add(piece.partials)
     merged = merge_partials(sums.table())
     assert sum(merged["clicks"].to_pylist()) == len(clicks)
-    assert merged.num_rows == len({(c.url, c.country, c.user_id) for c in clicks})
+    spans = [
+        0 if c.time_spent is None else int(time_buckets(np.array([round(c.time_spent * 1000)]))[0]) for c in clicks
+    ]
+    distinct = {(c.url, c.country, c.user_id, span) for c, span in zip(clicks, spans, strict=True)}
+    assert merged.num_rows == len(distinct)
 
 
 def test_rows_have_the_contracts_columns_and_an_unknown_mean_is_null() -> None:

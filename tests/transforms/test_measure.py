@@ -70,7 +70,7 @@ def test_reported_times_are_the_nearest_millisecond(rows) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("dwell",), ("fixed",), ("fixed", -1), ("fixed", float("nan")), ("reported", 1.0), ("",)]
+    "arguments", [("dwell", 5.0), ("fixed",), ("fixed", -1), ("fixed", float("nan")), ("reported", 1.0), ("",)]
 )
 def test_a_policy_that_is_none_cannot_be_made(arguments) -> None:
     with pytest.raises(ValueError, match="fixed:300, or reported"):

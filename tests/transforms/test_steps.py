@@ -31,6 +31,7 @@ from clickstream.transforms.schema import Span
 from clickstream.transforms.steps import _to_bytes
 
 START = 1_793_527_200  # a multiple of 300
+REPORTED = TimeSpentPolicy("reported")
 
 
 def event(user: str, at: float, url: str = "https://a.example/", **fields) -> dict:
@@ -66,7 +67,7 @@ def test_batch_clicks_takes_events_from_any_windows(runner) -> None:
     with Pipeline(runner=runner) as pipeline:
         events = pipeline | beam.Create(EVENTS) | beam.Map(lambda e: TimestampedValue(e, e["timestamp"]))
         parsed = events | beam.WindowInto(SlidingWindows(60, 60)) | BatchClicks() | ParseClicks()
-        assert_that(parsed.clicks | MeasureTimeSpent() | AggregateByPage(), lambda tables: _check(tables))
+        assert_that(parsed.clicks | MeasureTimeSpent(REPORTED) | AggregateByPage(), lambda tables: _check(tables))
 
 
 def test_a_text_with_half_a_character_becomes_a_rejected_record() -> None:
@@ -148,7 +149,7 @@ def test_aggregate_by_page_gives_one_table_a_window_and_shard(monkeypatch) -> No
     ]
     with batch_pipeline() as pipeline:
         tables = pipeline | beam.Create([_parsed(events[n : n + 100]) for n in range(0, 2000, 100)])
-        rows = tables | MeasureTimeSpent() | AggregateByPage(window_seconds=300, shards=2)
+        rows = tables | MeasureTimeSpent(REPORTED) | AggregateByPage(window_seconds=300, shards=2)
         assert_that(rows, lambda found: _check(found, events))
         windows = rows | beam.Map(lambda t: {w.timestamp() for w in t["window_start"].to_pylist()})
         assert_that(windows | beam.Map(len), equal_to([1] * 6), label="one window a table")
@@ -156,7 +157,7 @@ def test_aggregate_by_page_gives_one_table_a_window_and_shard(monkeypatch) -> No
 
 def test_aggregate_by_page_of_nothing_is_nothing() -> None:
     with batch_pipeline() as pipeline:
-        clicks = pipeline | beam.Create([_parsed([])]) | MeasureTimeSpent()
+        clicks = pipeline | beam.Create([_parsed([])]) | MeasureTimeSpent(REPORTED)
         assert_that(clicks | AggregateByPage(), equal_to([]))
 
 
@@ -169,7 +170,7 @@ def _parsed(events: list[dict]) -> pa.Table:
 def test_events_to_rows_equal_the_oracle(shards, batch_size) -> None:
     with batch_pipeline() as pipeline:
         parsed = pipeline | beam.Create(EVENTS) | BatchClicks(batch_size=batch_size) | ParseClicks()
-        rows = parsed.clicks | MeasureTimeSpent() | AggregateByPage(window_seconds=300, shards=shards)
+        rows = parsed.clicks | MeasureTimeSpent(REPORTED) | AggregateByPage(window_seconds=300, shards=shards)
         assert_that(rows, lambda tables: _check(tables))
 
 
@@ -219,7 +220,7 @@ def test_an_early_pane_is_followed_by_the_whole_window() -> None:
         .advance_watermark_to_infinity()
     )
     with Pipeline(options=PipelineOptions(streaming=True)) as pipeline:
-        clicks = (pipeline | stream | ParseClicks()).clicks | MeasureTimeSpent()
+        clicks = (pipeline | stream | ParseClicks()).clicks | MeasureTimeSpent(REPORTED)
         rows = clicks | AggregateByPage(trigger=AfterWatermark(early=AfterCount(1)))
         counts = rows | beam.Map(lambda table: [(r["clicks"], r["version"]) for r in table.to_pylist()])
         assert_that(counts, equal_to([[(1, 1)], [(3, 3)], [(3, 3)]]))

@@ -1,0 +1,96 @@
+"""Result rows out of an Elasticsearch index: all as of one moment (a point in time), page behind page, however many there are."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import orjson
+import pyarrow as pa
+from elasticsearch import Elasticsearch
+
+from clickstream.io.elasticsearch_actions import ElasticsearchError
+from clickstream.io.elasticsearch_setup import ElasticsearchConnection, ask, check_index_name, perform
+from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
+
+_KEEP_ALIVE = "5m"  # from page to page
+_EMBEDDED = ("time_spent_histogram", "users_sketch")  # texts of JSON in a row, JSON itself in a document
+_WHOLE = {"allow_partial_search_results": "false", "filter_path": "pit_id,hits.hits._source,hits.hits.sort"}
+
+
+class _Hit(msgspec.Struct):
+    sort: list[Any]
+    source: dict[str, msgspec.Raw] = msgspec.field(name="_source", default_factory=dict)
+
+
+class _Hits(msgspec.Struct):
+    hits: list[_Hit] = []
+
+
+class _Answer(msgspec.Struct):
+    pit_id: str
+    hits: _Hits = msgspec.field(default_factory=_Hits)
+
+
+_ANSWERS = msgspec.json.Decoder(_Answer)
+
+
+def read_elasticsearch_rows(
+    connection: ElasticsearchConnection, index: str, wanted: RowFilter, columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Yields the chosen documents in pages: these columns of PAGE_METRICS_SCHEMA, numbers and sketches only.
+
+    What was written in the last second may be missing: an index shows it at its next refresh.
+
+    Raises:
+        ElasticsearchError: The server can't be reached or asked, or not all of the index can be read.
+    """
+    check_index_name(index)
+    client = connection.connect()
+    try:
+        opened = ask(client, "POST", f"/{index}/_pit?keep_alive={_KEEP_ALIVE}")["id"]
+        yield from _pages(client, opened, wanted, columns)
+        # Not if the reader leaves early: that may be the garbage collector, when the client is no more. It ends by itself.
+        with suppress(ElasticsearchError):
+            ask(client, "DELETE", "/_pit", {"id": opened})
+    finally:
+        client.close()
+
+
+def _pages(client: Elasticsearch, opened: str, wanted: RowFilter, columns: Sequence[str]) -> Iterator[pa.Table]:
+    body = {"query": _query(wanted), "_source": list(columns), "sort": ["_shard_doc"], "track_total_hits": False}
+    size = FIRST_PAGE_ROWS
+    while True:
+        body |= {"pit": {"id": opened, "keep_alive": _KEEP_ALIVE}, "size": size}
+        answer = _ANSWERS.decode(perform(client, "POST", "/_search", orjson.dumps(body), params=_WHOLE))
+        hits, opened = answer.hits.hits, answer.pit_id
+        page = _table([hit.source for hit in hits], columns)
+        yield page
+        if len(hits) < size:
+            return
+        body["search_after"], size = hits[-1].sort, next_page_rows(page)
+
+
+def _query(wanted: RowFilter) -> dict[str, Any]:
+    exact = {"url": wanted.url, "country": wanted.country}
+    conditions: list[Any] = [{"term": {name: value}} for name, value in exact.items() if value is not None]
+    bounds = {"gte": wanted.start, "lt": wanted.end}
+    limits = {name: _text(moment) for name, moment in bounds.items() if moment is not None}
+    return {"bool": {"filter": [*conditions, *([{"range": {"window_start": limits}}] if limits else [])]}}
+
+
+def _text(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat("T", "seconds") + "Z"
+
+
+def _table(documents: list[dict[str, msgspec.Raw]], columns: Sequence[str]) -> pa.Table:
+    schema, none = page_schema(columns), msgspec.Raw(b"null")
+    cells = {name: [bytes(document.get(name, none)) for document in documents] for name in columns}
+    return pa.table([_column(cells[field.name], field) for field in schema], schema)
+
+
+def _column(cells: list[bytes], field: pa.Field) -> pa.Array:
+    if field.name in _EMBEDDED:
+        return pa.array([None if cell == b"null" else cell.decode() for cell in cells], field.type)
+    return pa.array(orjson.loads(b"[" + b",".join(cells) + b"]"), field.type)

@@ -1,0 +1,118 @@
+"""`query`: clicks, distinct users and time spent of a page, a country and a range, from any of the stores."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pyarrow as pa
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from clickstream.io.errors import UserError
+from clickstream.io.query import RowFilter
+from clickstream.io.query_elasticsearch import read_elasticsearch_rows
+from clickstream.io.query_sql import read_sql_rows
+from clickstream.io.sql import SqlConnection
+from clickstream.pipeline.options import ClickOptions, OutputOptions, job_parser, read_options
+from clickstream.pipeline.output_dir import OutputDir
+from clickstream.pipeline.query_answer import answer_json, answer_table
+from clickstream.pipeline.sinks import elasticsearch_of, server_of
+from clickstream.transforms.totals import COLUMNS, Totals
+from clickstream.transforms.urls import UrlError, normalise_url
+
+_EARLIEST, _LATEST = datetime(1000, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc)
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601 (without zone: UTC) as the first whole second at or after it, in UTC: windows start at whole ones."""
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        found = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+        found = found.replace(microsecond=0) + timedelta(seconds=found.microsecond > 0)
+        if _EARLIEST <= found <= _LATEST:
+            return found
+    except (ValueError, OverflowError):
+        pass
+    message = f"{text!r} is no time: write 2026-11-01, 2026-11-01T12:30:00Z or 2026-11-01T12:30:00+05:30"
+    raise argparse.ArgumentTypeError(message)
+
+
+class QueryOptions(PipelineOptions):
+    """What is asked; all of it may be left out. Windows that start in [from, to) are counted."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--url", metavar="URL", help="one page, in any form that the job counts under it (default: all)")
+        add("--country", metavar="NAME", help="one country, exactly as stored (default: all)")
+        add("--from", dest="from_time", type=moment, metavar="TIME", help="ISO 8601; without a zone, UTC")
+        add("--to", dest="to_time", type=moment, metavar="TIME", help="likewise; not included")
+        add("--format", choices=("table", "json"), default="table", help="how the answer is printed (default: table)")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints the answer. Returns the exit status.
+
+    Raises:
+        UserError: An option is wrong, or the store can't be read.
+    """
+    if {"-h", "--help"} & set(argv):
+        return _help()
+    options = read_options(argv)
+    wanted, totals = row_filter(options), Totals()
+    for page in _rows(options, wanted):
+        totals.add(page)
+    form = answer_json if options.view_as(QueryOptions).format == "json" else answer_table
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(form(wanted, totals.answer()).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    return 0
+
+
+def _help() -> int:
+    parser = job_parser((QueryOptions, OutputOptions))
+    parser.prog, parser.description = "python -m clickstream.pipeline query", __doc__
+    parser.print_help()
+    return 0
+
+
+def row_filter(options: PipelineOptions) -> RowFilter:
+    """Reads from the options what is asked.
+
+    Raises:
+        UserError: The URL is none, or the range is empty.
+    """
+    asked, clicks = options.view_as(QueryOptions), options.view_as(ClickOptions)
+    start, end, url = asked.from_time, asked.to_time, asked.url
+    if start is not None and end is not None and start >= end:
+        message = f"--from={start:%Y-%m-%dT%H:%M:%SZ} is not before --to={end:%Y-%m-%dT%H:%M:%SZ}: no window starts between them."
+        raise UserError(message)
+    try:
+        url = None if url is None else normalise_url(url, rewrite=clicks.url_normalisation == "on")
+    except UrlError as error:
+        message = f"--url {error}: write it whole, such as https://shop.example/cart."
+        raise UserError(message) from None
+    if asked.country is not None and not asked.country.isprintable():
+        message = "--country holds what doesn't print, or isn't UTF-8: write it as it was stored."
+        raise UserError(message)
+    return RowFilter(url, asked.country, start, end)
+
+
+def _rows(options: PipelineOptions, wanted: RowFilter) -> Iterator[pa.Table]:
+    output = options.view_as(OutputOptions)
+    if output.mysql and output.elasticsearch:
+        message = "--mysql and --elasticsearch hold the same rows: name the one to ask."
+        raise UserError(message)
+    if output.elasticsearch:
+        connection = elasticsearch_of(options)
+        return read_elasticsearch_rows(connection, output.elasticsearch_index, wanted, COLUMNS)
+    return read_sql_rows(server_of(options) or _embedded(output.output_dir), wanted, COLUMNS)
+
+
+def _embedded(folder: str) -> SqlConnection:
+    """The SQLite file of an earlier run: asking must not make one."""
+    database = OutputDir(Path(folder)).database
+    if not database.is_file():
+        message = f"{folder} holds no results: name a run's folder with --output_dir, or a server with --mysql or --elasticsearch."
+        raise UserError(message)
+    return SqlConnection("sqlite", str(database.absolute()))
