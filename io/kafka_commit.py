@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -47,7 +47,9 @@ def merge_spans(done: Merged, spans: Iterable[Stretch]) -> Merged:
     return Merged(reached, beyond)
 
 
-def finished_offsets(progress: Iterable[BatchProgress], *, settled_ms: int = 0) -> dict[str, Committed]:
+def finished_offsets(
+    progress: Iterable[BatchProgress], *, restart_at: Callable[[int], int] = int
+) -> dict[str, Committed]:
     """The offset up to which each partition of a bounded run is done with.
 
     A bounded run ends each partition with an empty span that tells up to what event time the run is complete. Windows
@@ -67,7 +69,7 @@ def finished_offsets(progress: Iterable[BatchProgress], *, settled_ms: int = 0) 
         start = own[0].span.run_start
         reached = merge_spans(Merged(start, []), spans).next
         if reached > start:
-            offsets[source] = Committed(reached, complete_until - settled_ms)
+            offsets[source] = Committed(reached, restart_at(complete_until))
     return offsets
 
 
@@ -89,15 +91,15 @@ class CommitOffsets(beam.PTransform):
         group_id: The consumer group.
         kafka_config: As for `ReadFromKafka`.
         every_seconds: Event time that is committed together.
-        settled_seconds: How much later than closed for late clicks a window is settled (see `MeasureTimeSpent`): the
-            next run starts with a watermark that lies as much behind.
+        restart_at: From that watermark to the one at which the next run begins, both ms since the epoch: earlier where windows may
+            still change when they are closed for late clicks (see `RestartTime`).
     """
 
     bootstrap_servers: str
     group_id: str
     kafka_config: KafkaConfig = field(default_factory=dict)
     every_seconds: int = 1
-    settled_seconds: int = 0
+    restart_at: Callable[[int], int] = int
 
     def __post_init__(self) -> None:
         self._connection = KafkaConnection(self.bootstrap_servers, self.group_id, self.kafka_config)
@@ -123,11 +125,11 @@ class CommitOffsets(beam.PTransform):
 
     def _bounded(self, progress: beam.PCollection) -> tuple[beam.PCollection, beam.DoFn]:
         by_topic = progress | "ByTopic" >> beam.Map(_by_topic).with_output_types(tuple[str, BatchProgress])
-        return by_topic, _CommitAtEnd(self._connection, self.settled_seconds * 1000)
+        return by_topic, _CommitAtEnd(self._connection, self.restart_at)
 
     def _unbounded(self, progress: beam.PCollection) -> tuple[beam.PCollection, beam.DoFn]:
         when_done = progress | "WhenDone" >> beam.Map(_when_done).with_output_types(tuple[Run, Stretch])
-        return when_done, _CommitAhead(self._connection, self.settled_seconds * 1000)
+        return when_done, _CommitAhead(self._connection, self.restart_at)
 
     def _in_step(self, part: beam.PCollection, number: int, bounded: bool) -> beam.PCollection:
         return part | f"InStep{number}" >> beam.WindowInto(
@@ -166,8 +168,8 @@ def _nothing(_: object) -> Iterator[Any]:
 class _Committer(beam.DoFn):
     """Gathers offsets while a bundle lasts and commits them together at its end."""
 
-    def __init__(self, connection: KafkaConnection, settled_ms: int = 0) -> None:
-        self._connection, self._settled_ms = connection, settled_ms
+    def __init__(self, connection: KafkaConnection, restart_at: Callable[[int], int]) -> None:
+        self._connection, self._restart_at = connection, restart_at
 
     def setup(self) -> None:
         self._consumer: KafkaConsumer | None = None
@@ -212,10 +214,10 @@ class _CommitAhead(_Committer):
         done = merge_spans(Merged(next_offset, list(zip(flat[::2], flat[1::2], strict=True))), stretches)
         spans.write([done.next, complete_until, *(offset for stretch in done.beyond for offset in stretch)])
         if done.next > next_offset:
-            self._ready[_partition(source)] = Committed(done.next, complete_until - self._settled_ms)
+            self._ready[_partition(source)] = Committed(done.next, self._restart_at(complete_until))
 
 
 class _CommitAtEnd(_Committer):
     def process(self, finished: tuple[str, Iterable[BatchProgress]]) -> None:
-        for source, offset in finished_offsets(finished[1], settled_ms=self._settled_ms).items():
+        for source, offset in finished_offsets(finished[1], restart_at=self._restart_at).items():
             self._ready[_partition(source)] = offset

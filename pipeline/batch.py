@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from clickstream.io.report import RunCounts, write_report
 from clickstream.io.sample import SampleOptions, write_log
 from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, setup_sql
 from clickstream.pipeline.counts import Counts, count_records
-from clickstream.pipeline.jobs import Job, wire
+from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options
-from clickstream.pipeline.output_dir import SHAPING, OutputDir
-from clickstream.pipeline.running import measure_step, mendable_errors, parse_options, quiet_beam, runner_of
+from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
+from clickstream.pipeline.running import measure_step, mendable_errors, parse_options, quiet_beam, rollups_of, runner_of
 from clickstream.pipeline.summary import ProgressLine, print_summary
-from clickstream.transforms import AggregateByPage, ParseClicks
+from clickstream.transforms import CutByWindow, ParseClicks, Periods, SumByPage
 
 SAMPLE = SampleOptions(events=500_000)
 _POLL_SECONDS = 0.2
@@ -79,16 +80,23 @@ def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: 
     """The embedded job's steps: the same tables and documents that the servers would get."""
     metrics, results = options.view_as(MetricOptions), options.view_as(OutputOptions)
     database = SqlConnection("sqlite", str(output.database.absolute()))
-    setup_sql(database)
+
+    def output_of(name: str, periods: Periods | None) -> Output:
+        table = replace(database, metrics_table=rolled_up(database.metrics_table, name))
+        setup_sql(table)
+        index = rolled_up(results.elasticsearch_index, name)
+        return Output(
+            SumByPage(metrics.window_seconds, sketch_size=metrics.sketch_size, periods=periods),
+            {"WriteToSql": WriteToSql(table)},
+            WriteBulkFile(str(output.bulk_file(name).absolute()), index),
+        )
+
     return Job(
         read=ReadClickLogs(pattern),
         parse=ParseClicks(parse_options(options)),
         measure=measure_step(options, shards=_shards(options)),
-        aggregate=AggregateByPage(
-            window_seconds=metrics.window_seconds, shards=_shards(options), sketch_size=metrics.sketch_size
-        ),
-        write_rows={"WriteToSql": WriteToSql(database)},
-        write_bulk_file=WriteBulkFile(str(output.bulk_file.absolute()), results.elasticsearch_index),
+        cut=CutByWindow(metrics.window_seconds, _shards(options)),
+        outputs={"": output_of("", None)} | {p.name: output_of(p.name, p) for p in rollups_of(options)},
         write_dead_letters=WriteDeadLettersToSql(database),
         note_progress=NoteProgress(str(notes)),
     )

@@ -1,12 +1,28 @@
 """The graph, the same for every job: only the source and the sinks differ."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindows
 
-from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, RawBatch
+from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, RawBatch, SumByPage
+
+
+@dataclass
+class Output:
+    """Result rows of one kind, by windows or by hours or days, and where they go.
+
+    Attributes:
+        sum_up: From partial sums to rows.
+        write_rows: Sinks of result tables, by label; each has the outputs `written` and `rejected`.
+        write_bulk_file: Sink of result tables that refuses none, without outputs.
+    """
+
+    sum_up: SumByPage
+    write_rows: dict[str, beam.PTransform]
+    write_bulk_file: beam.PTransform | None = None
 
 
 @dataclass
@@ -15,10 +31,9 @@ class Job:
 
     Attributes:
         read: Yields `RawBatch`.
-        parse, measure, aggregate: What is computed.
-        write_rows: Sinks of result tables, by label; each has the outputs `written` and `rejected`.
+        parse, measure, cut: What is computed, up to partial sums.
+        outputs: What is made of them, by label.
         write_dead_letters: Sink of rejected tables; yields how many are written, as they are.
-        write_bulk_file: Sink of result tables that refuses none, without outputs.
         note_progress: Passes on raw batches and rejected tables, and notes how many.
         commit: Takes `(progress, [written, ...])`, and commits what all sinks have. None for bounded sources without offsets.
     """
@@ -26,36 +41,35 @@ class Job:
     read: beam.PTransform
     parse: ParseClicks
     measure: MeasureTimeSpent
-    aggregate: AggregateByPage
-    write_rows: dict[str, beam.PTransform]
+    cut: CutByWindow
+    outputs: dict[str, Output]
     write_dead_letters: beam.PTransform
-    write_bulk_file: beam.PTransform | None = None
     note_progress: beam.DoFn | None = None
     commit: beam.PTransform | None = None
 
 
 def wire(pipeline: beam.Pipeline, job: Job) -> None:
-    """Wires a job: read, parse, measure, aggregate, write; then commit what is written."""
+    """Wires a job: read, parse, measure, cut, sum up, write; then commit what is written."""
     raw = pipeline | "ReadClicks" >> job.read
     if job.note_progress is not None:
         raw |= "NoteRead" >> beam.ParDo(job.note_progress).with_output_types(RawBatch)
 
     parsed = raw | "ParseClicks" >> job.parse
     clicks = {"clicks": parsed.clicks, "before": parsed.before}
-    rows = clicks | "MeasureTimeSpent" >> job.measure | "AggregateByPage" >> job.aggregate
-    sinks = [rows | label >> write for label, write in job.write_rows.items()]
-    if job.write_bulk_file is not None:
-        _ = rows | "WriteBulkFile" >> job.write_bulk_file
+    partials = clicks | "MeasureTimeSpent" >> job.measure | "CutByWindow" >> job.cut
+    sinks: dict[str, Any] = {}
+    for name, output in job.outputs.items():
+        rows = partials | f"SumByPage{name}" >> output.sum_up
+        sinks |= {f"{label}{name}": rows | f"{label}{name}" >> write for label, write in output.write_rows.items()}
+        if output.write_bulk_file is not None:
+            _ = rows | f"WriteBulkFile{name}" >> output.write_bulk_file
 
-    refused = [
-        sink.rejected | f"{label}Refused" >> beam.WindowInto(GlobalWindows())
-        for label, sink in zip(job.write_rows, sinks, strict=True)
-    ]
+    refused = [s.rejected | f"{name}Refused" >> beam.WindowInto(GlobalWindows()) for name, s in sinks.items()]
     rejected = (parsed.rejected, *refused) | "Rejected" >> beam.Flatten()
     if job.note_progress is not None:
         rejected |= "NoteRejected" >> beam.ParDo(job.note_progress).with_output_types(pa.Table)
     dead_letters = rejected | "WriteDeadLetters" >> job.write_dead_letters
 
     if job.commit is not None:
-        after = [*(sink.written for sink in sinks), dead_letters]
+        after = [*(sink.written for sink in sinks.values()), dead_letters]
         _ = {"progress": parsed.progress, "after": after} | "CommitOffsets" >> job.commit

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import apache_beam as beam
@@ -19,17 +20,26 @@ from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
 from clickstream.pipeline.java_reader import check_reader, read_by_java
-from clickstream.pipeline.jobs import Job, wire
+from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.prism import find_prism
-from clickstream.pipeline.running import measure_step, mendable_errors, parse_options, quiet_beam, runner_of
+from clickstream.pipeline.running import (
+    longest_periods,
+    measure_step,
+    mendable_errors,
+    parse_options,
+    quiet_beam,
+    rollups_of,
+    runner_of,
+)
 from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.pipeline.status import StatusLine
 from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING, note_progress
-from clickstream.transforms import AggregateByPage, ParseClicks
+from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, SumByPage
 from clickstream.transforms.event_time import LatestEventTime
+from clickstream.transforms.periods import RestartTime
 
-LATE_PANE_SECONDS = 5
+LATE_SECONDS = 5.0
 STOP_SECONDS = 10
 _POLL_SECONDS = 0.2
 
@@ -84,14 +94,8 @@ def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
         read=read_by_java(options) if by_java else read_clicks(options),
         parse=ParseClicks(parse_options(options, live=True)),
         measure=measure,
-        aggregate=AggregateByPage(
-            window_seconds=metrics.window_seconds,
-            shards=metrics.shards or 1,
-            trigger=pane_trigger(metrics.early_results),
-            allowed_lateness_seconds=measure.allowed_lateness_seconds + measure.settled_seconds,
-            sketch_size=metrics.sketch_size,
-        ),
-        write_rows=sinks.write_rows(),
+        cut=CutByWindow(metrics.window_seconds, metrics.shards or 1),
+        outputs=_outputs(options, sinks, measure),
         write_dead_letters=sinks.write_dead_letters(options),
         commit=None
         if by_java
@@ -99,9 +103,36 @@ def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
             connection.bootstrap_servers,
             connection.group_id,
             connection.config,
-            settled_seconds=measure.settled_seconds,
+            restart_at=RestartTime(measure.allowed_lateness_seconds, measure.settled_seconds, longest_periods(options)),
         ),
     )
+
+
+def _outputs(options: PipelineOptions, sinks: Sinks, measure: MeasureTimeSpent) -> dict[str, Output]:
+    """Windows, and what they are rolled up to.
+
+    Each pane sums its window up anew. So hours and days, which hold many times what a window does, come once when they are over, and once more
+    when they are settled; running totals are in the windows.
+    """
+    metrics = options.view_as(MetricOptions)
+    open_seconds = measure.allowed_lateness_seconds + measure.settled_seconds
+    late = metrics.late_results or late_seconds(measure)
+    sums = partial(
+        SumByPage,
+        metrics.window_seconds,
+        allowed_lateness_seconds=open_seconds,
+        sketch_size=metrics.sketch_size,
+    )
+    outputs = {"": Output(sums(pane_trigger(metrics.early_results, late)), sinks.write_rows())}
+    for periods in rollups_of(options):
+        trigger = pane_trigger(None, max(late, open_seconds))
+        outputs[periods.name] = Output(sums(trigger, periods=periods), sinks.write_rows(periods.name))
+    return outputs
+
+
+def late_seconds(measure: MeasureTimeSpent) -> float:
+    """How soon late clicks show. With dwell, nearly every window changes until a gap later: a few times is enough."""
+    return max(LATE_SECONDS, measure.session_gap_seconds / 3) if measure.policy.name == "dwell" else LATE_SECONDS
 
 
 def read_clicks(options: PipelineOptions) -> ReadFromKafka:
@@ -123,10 +154,10 @@ def read_clicks(options: PipelineOptions) -> ReadFromKafka:
     )
 
 
-def pane_trigger(early_seconds: float | None) -> TriggerFn:
-    """At the window's end; before it, running totals if asked for; behind it, soon after late clicks."""
-    early = AfterProcessingTime(max(1, round(early_seconds))) if early_seconds else None
-    return AfterWatermark(early=early, late=AfterProcessingTime(LATE_PANE_SECONDS))
+def pane_trigger(early_seconds: float | None, late_seconds: float) -> TriggerFn:
+    """At the window's end; before it, running totals if asked for; behind it, so soon after late clicks."""
+    early, late = (AfterProcessingTime(max(1, round(each))) if each else None for each in (early_seconds, late_seconds))
+    return AfterWatermark(early=early, late=late)
 
 
 def _connection(options: PipelineOptions) -> KafkaConnection:

@@ -54,6 +54,15 @@ def sketch_size(text: str) -> int:
     return 0 if text == "off" else whole(16, 1 << 16)(text)
 
 
+def rollups(text: str) -> str:
+    """Checks `1h`, `1d` or both; the shorter stands first. Stays text, as options travel as JSON."""
+    names = set(text.split(","))
+    if not names <= {"1h", "1d"}:
+        message = f"{text!r} is no roll-up: write 1h, 1d or 1h,1d"
+        raise argparse.ArgumentTypeError(message)
+    return ",".join(sorted(names, reverse=True))
+
+
 class LogOptions(PipelineOptions):
     """Clicks from logs (bounded)."""
 
@@ -193,6 +202,18 @@ class MetricOptions(PipelineOptions):
             help="user hashes a row keeps at most, so that users of several rows can be counted; off (default: 1024)",
         )
         add(
+            "--rollups",
+            type=rollups,
+            metavar="1h,1d",
+            help="keep hours and days too, in tables and indices of their own",
+        )
+        add(
+            "--time_zone",
+            default="UTC",
+            metavar="NAME",
+            help="whose hours and days --rollups keeps, such as Asia/Kolkata (default: UTC)",
+        )
+        add(
             "--shards",
             type=whole(1, 4096),
             metavar="N",
@@ -210,6 +231,12 @@ class MetricOptions(PipelineOptions):
             type=duration,
             metavar="DURATION",
             help="live: running totals this often before a window ends",
+        )
+        add(
+            "--late_results",
+            type=duration,
+            metavar="DURATION",
+            help="live: how soon late clicks and times spent show in a window (default: 5s; with dwell a third of --session_gap)",
         )
 
 

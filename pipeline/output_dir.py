@@ -20,8 +20,15 @@ SHAPING = (
         "sketch_size",
         "url_normalisation",
         "hash_user_ids",
+        "rollups",
+        "time_zone",
     ),
 )
+
+
+def rolled_up(name: str, rollup: str) -> str:
+    """The name of the table, index or file of a roll-up beside that of the windows; of the latter, for an empty one."""
+    return f"{name}_{rollup}" if rollup else name
 
 
 @dataclass(frozen=True)
@@ -35,10 +42,9 @@ class OutputDir:
         """SQLite: `page_metrics` and `dead_letters`."""
         return self.path / "clickstream.db"
 
-    @property
-    def bulk_file(self) -> Path:
-        """The body that Elasticsearch's `_bulk` would get from the last run."""
-        return self.path / "elasticsearch.ndjson"
+    def bulk_file(self, rollup: str = "") -> Path:
+        """The body that Elasticsearch's `_bulk` would get from the last run: windows, or a roll-up."""
+        return self.path / f"{rolled_up('elasticsearch', rollup)}.ndjson"
 
     @property
     def report(self) -> Path:

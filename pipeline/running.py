@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.secrets import resolve_secret
 from clickstream.pipeline.options import ClickOptions, MetricOptions
-from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, TimeSpentPolicy
+from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, Periods, TimeSpentPolicy
 from clickstream.transforms.pseudonyms import Pseudonyms
 
 _LIVE_MAX_AGE_SECONDS = 7 * 86_400.0
@@ -36,6 +36,7 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
         window_seconds=metrics.window_seconds,
         allowed_lateness_seconds=measure.allowed_lateness_seconds,
         session_gap_seconds=measure.session_gap_seconds if dwells else 0,
+        periods=longest_periods(options),
         user_key=user_key(options),
     )
 
@@ -71,6 +72,28 @@ def measure_step(options: PipelineOptions, *, live: bool = False, shards: int = 
         allowed_lateness_seconds=int(metrics.allowed_lateness) if live else 0,
         shards=shards,
     )
+
+
+def rollups_of(options: PipelineOptions) -> list[Periods]:
+    """The roll-ups, the shorter first.
+
+    Raises:
+        UserError: There is no such time zone, or windows don't fit into its hours or days.
+    """
+    metrics = options.view_as(MetricOptions)
+    try:
+        found = [Periods(name, metrics.time_zone) for name in (metrics.rollups or "").split(",") if name]
+        for periods in found:
+            periods.check_windows(metrics.window_seconds)
+    except ValueError as error:
+        message = f"--rollups={metrics.rollups} --time_zone={metrics.time_zone}: {error}."
+        raise UserError(message) from None
+    return found
+
+
+def longest_periods(options: PipelineOptions) -> Periods | None:
+    """The roll-up whose periods are open longest: they begin and end where one of the shorter does."""
+    return next(reversed(rollups_of(options)), None)
 
 
 def quiet_beam() -> None:

@@ -1,6 +1,6 @@
 """The sinks that the options name: what is set up and checked before the first event, and what the graph writes to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -14,7 +14,8 @@ from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
 from clickstream.io.mysql import check_mysql, connect_by_url, setup_mysql
 from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, check_sql, setup_sql
 from clickstream.pipeline.options import KafkaOptions, OutputOptions
-from clickstream.pipeline.output_dir import OutputDir
+from clickstream.pipeline.output_dir import OutputDir, rolled_up
+from clickstream.pipeline.running import rollups_of
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Sinks:
         sql: The database of the rows; None if only Elasticsearch is named.
         elasticsearch, index: The cluster and index of the rows; None if it is left out.
         dead_letters: The database, or the topic, of rejected records.
+        rollups: The roll-ups that have tables and indices too.
     """
 
     sql: SqlConnection | None
     elasticsearch: ElasticsearchConnection | None
     index: str
     dead_letters: SqlConnection | str
+    rollups: tuple[str, ...] = ()
 
     def set_up(self) -> None:
         """Creates what is missing in the stores, and checks what was there.
@@ -43,19 +46,26 @@ class Sinks:
                 set_up, check = (setup_sql, check_sql) if database.is_sqlite else (setup_mysql, check_mysql)
                 set_up(database)
                 check(database)
+        if self.sql is not None:
+            for rollup in self.rollups:
+                setup_sql(_table(self.sql, rollup))
+                check_sql(_table(self.sql, rollup))
         if self.elasticsearch is not None:
             client = self.elasticsearch.connect()
-            setup_elasticsearch(client, self.index)
-            check_elasticsearch(client, self.index)
+            for rollup in ("", *self.rollups):
+                setup_elasticsearch(client, rolled_up(self.index, rollup))
+                check_elasticsearch(client, rolled_up(self.index, rollup))
             client.close()
 
-    def write_rows(self) -> dict[str, beam.PTransform]:
-        """The sinks of result rows, by label."""
+    def write_rows(self, rollup: str = "") -> dict[str, beam.PTransform]:
+        """The sinks of result rows, by label: of the windows, or of a roll-up."""
         sinks: dict[str, beam.PTransform] = {}
         if self.sql is not None:
-            sinks["WriteToSql" if self.sql.is_sqlite else "WriteToMySql"] = WriteToSql(self.sql)
+            table = _table(self.sql, rollup)
+            sinks["WriteToSql" if self.sql.is_sqlite else "WriteToMySql"] = WriteToSql(table)
         if self.elasticsearch is not None:
-            sinks["WriteToElasticsearch"] = WriteToElasticsearch(self.elasticsearch, self.index)
+            index = rolled_up(self.index, rollup)
+            sinks["WriteToElasticsearch"] = WriteToElasticsearch(self.elasticsearch, index)
         return sinks
 
     def write_dead_letters(self, options: PipelineOptions) -> beam.PTransform:
@@ -70,6 +80,10 @@ class Sinks:
         )
 
 
+def _table(database: SqlConnection, rollup: str) -> SqlConnection:
+    return replace(database, metrics_table=rolled_up(database.metrics_table, rollup))
+
+
 def sinks_of(options: PipelineOptions) -> Sinks:
     """Reads the sinks from the options.
 
@@ -81,7 +95,8 @@ def sinks_of(options: PipelineOptions) -> Sinks:
     elasticsearch = elasticsearch_of(options) if chosen.elasticsearch else None
     if sql is None and elasticsearch is None:
         sql = embedded_database(options)
-    return Sinks(sql, elasticsearch, chosen.elasticsearch_index, _dead_letters(options, sql))
+    rollups = tuple(periods.name for periods in rollups_of(options))
+    return Sinks(sql, elasticsearch, chosen.elasticsearch_index, _dead_letters(options, sql), rollups)
 
 
 def dead_letters_of(options: PipelineOptions) -> SqlConnection | str:

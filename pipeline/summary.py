@@ -144,7 +144,7 @@ def _counts(counts: Counts, figures: Figures, seconds: float) -> list[str]:
 
 
 def _places(output: OutputDir) -> list[str]:
-    first, *others = (visible(str(path)) for path in (output.database, output.bulk_file, output.report))
+    first, *others = (visible(str(path)) for path in (output.database, output.bulk_file(), output.report))
     return [f"Results: {first}", *(f"         {other}" for other in others)]
 
 

@@ -1,10 +1,12 @@
 """What the numbers mean: pure functions on columns, and the PTransforms that wire them. No I/O, no servers."""
 
+from clickstream.transforms.aggregate_step import AggregateByPage, CutByWindow, SumByPage
 from clickstream.transforms.measure import TimeSpentPolicy
 from clickstream.transforms.measure_step import MeasureTimeSpent
 from clickstream.transforms.parse import METRIC_COLUMNS, ParseOptions
+from clickstream.transforms.parse_step import BatchClicks, ParseClicks
+from clickstream.transforms.periods import Periods
 from clickstream.transforms.schema import CLICK_SCHEMA, PAGE_METRICS_SCHEMA, REJECTED_SCHEMA, RawBatch
-from clickstream.transforms.steps import AggregateByPage, BatchClicks, ParseClicks
 
 __all__ = [
     "CLICK_SCHEMA",
@@ -13,9 +15,12 @@ __all__ = [
     "REJECTED_SCHEMA",
     "AggregateByPage",
     "BatchClicks",
+    "CutByWindow",
     "MeasureTimeSpent",
     "ParseClicks",
     "ParseOptions",
+    "Periods",
     "RawBatch",
+    "SumByPage",
     "TimeSpentPolicy",
 ]

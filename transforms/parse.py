@@ -14,6 +14,7 @@ from clickstream.transforms import checks as check
 from clickstream.transforms.decode import Decoded, Refusal, decode_records
 from clickstream.transforms.hidden_ids import stand_in, without_ids
 from clickstream.transforms.limits import MAX_COUNTRY_LENGTH
+from clickstream.transforms.periods import Periods
 from clickstream.transforms.pseudonyms import Pseudonyms
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
 from clickstream.transforms.times import Millis
@@ -40,6 +41,7 @@ class ParseOptions:
         window_seconds, allowed_lateness_seconds: A click whose window ended this long before its batch's watermark is too late.
             Without a watermark (bounded input) nothing is. They must be those of `AggregateByPage` behind it.
         session_gap_seconds: Where sessions are told (`MeasureTimeSpent`'s dwell), how far apart clicks matter to each other. 0: not at all.
+        periods: The longest that windows are rolled up to (`SumByPage`); None: they aren't.
         user_key: Gives the key of the pseudonyms that take the place of user ids; called on each worker, so that no graph holds the key. None: ids
             stay as they are.
     """
@@ -52,6 +54,7 @@ class ParseOptions:
     window_seconds: int = 300
     allowed_lateness_seconds: int = 0
     session_gap_seconds: int = 0
+    periods: Periods | None = None
     user_key: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:
@@ -183,9 +186,16 @@ def _closed(millis: Millis, options: ParseOptions) -> Millis:
 
 
 def _settled(millis: Millis, options: ParseOptions) -> Millis:
-    """When the last window that these clicks matter to is settled: it may begin a gap later, and times in it become known another gap later."""
+    """When the last window or period that these clicks matter to is settled.
+
+    It may begin a gap later, and times in it become known another gap later.
+    """
     gap = options.session_gap_seconds * 1000
-    return _closed(millis + gap, options) + (gap + options.window_seconds * 1000 if gap else 0)
+    if options.periods is None:
+        closed = _closed(millis + gap, options)
+    else:
+        closed = options.periods.ends(millis + gap) + options.allowed_lateness_seconds * 1000
+    return closed + (gap + options.window_seconds * 1000 if gap else 0)
 
 
 def _rejected(batch: RawBatch, refused: list[Refusal], pseudonyms: Pseudonyms | None) -> pa.Table:

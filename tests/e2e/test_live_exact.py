@@ -26,7 +26,10 @@ EVENTS = 1_000_000 if FULL else 100_000
 WINDOW = 60
 # Within a partition no record comes more than 35 s after a later one; 40 s would still be in time, hours are not.
 IN_TIME = {"disorder_seconds": 5, "late_by_seconds": 30, "late_share": 0.02, "broken_share": 0.01}
-TIMING = ("--disorder=10s", "--allowed_lateness=30s", f"--window_seconds={WINDOW}", "--idle=15s")
+TIMING = (
+    *("--disorder=10s", "--allowed_lateness=30s", f"--window_seconds={WINDOW}", "--idle=15s"),
+    "--late_results=5s",
+)
 TOO_LATE = 500
 
 
@@ -65,7 +68,7 @@ class Finished:
             # Behind the rows: the watermark must pass through both sinks.
             self.job.wait_until(lambda: sum(topic.committed(bench.group).values()) > EVENTS * 0.8, 120, "commits")
             stores = bench.sql_rows, bench.documents
-            self.job.wait_until(lambda: all(rows() == self.expected for rows in stores), 150, "all times")
+            self.job.wait_until(lambda: all(rows() == self.expected for rows in stores), 60, "all times")
             self.status, self.seconds = self.job.stop(signal.SIGTERM)
         finally:
             self.job.kill()

@@ -27,8 +27,8 @@ from clickstream.transforms import (
 )
 from clickstream.transforms.arrow import ArrowTableCoder
 from clickstream.transforms.parse import parse_clicks
+from clickstream.transforms.parse_step import _to_bytes
 from clickstream.transforms.schema import Span
-from clickstream.transforms.steps import _to_bytes
 
 START = 1_793_527_200  # a multiple of 300
 REPORTED = TimeSpentPolicy("reported")
