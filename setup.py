@@ -21,6 +21,7 @@ REQUIRED = [
     "PyMySQL>=1.1",
     "rich>=13",
     "SQLAlchemy>=1.4.50,<2",  # beam-nuggets pins it
+    "tzdata",  # the time zones, where the machine has none
     "zstandard>=0.22",
 ]
 TEST = [

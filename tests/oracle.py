@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from decimal import Decimal
 from itertools import pairwise
@@ -184,10 +184,11 @@ def expected_rows(
     session_gap_seconds: float | None = None,
     deduplicate: bool | None = None,
     before: Iterable[Click] = (),
+    period_of: Callable[[int], tuple[int, int]] | None = None,
 ) -> dict[Key, Row]:
     """Result rows of clicks; `fixed_seconds` is the policy fixed:SECONDS, `session_gap_seconds` is dwell, None of them the policy reported.
 
-    Clicks in `before` aren't counted, but others follow them.
+    Clicks in `before` aren't counted, but others follow them. With `period_of` (start and end of what holds a time, ms), rows are by period.
     """
     dwell = session_gap_seconds is not None
     if dwell if deduplicate is None else deduplicate:
@@ -198,11 +199,13 @@ def expected_rows(
     else:
         times = ((c, c.time_spent if fixed_seconds is None else fixed_seconds) for c in clicks)
         visits = [Visit(click, None if time is None else round(time * 1000), False) for click, time in times]
-    groups: dict[Key, list[Visit]] = defaultdict(list)
     length = window_seconds * 1000
+    period_of = period_of or (lambda millis: (millis // length * length, millis // length * length + length))
+    groups: dict[tuple[int, int, str, str], list[Visit]] = defaultdict(list)
     for visit in visits:
-        groups[visit.click.millis // length * length, visit.click.url, visit.click.country].append(visit)
-    return {key: _row(key[0] + length, found, dwell) for key, found in groups.items()}
+        start, end = period_of(visit.click.millis)
+        groups[start, end, visit.click.url, visit.click.country].append(visit)
+    return {(start, *page): _row(end, found, dwell) for (start, end, *page), found in groups.items()}
 
 
 def _row(window_end: int, found: list[Visit], dwell: bool) -> Row:

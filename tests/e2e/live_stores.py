@@ -30,10 +30,12 @@ def click_of(value: bytes) -> Click | None:
     return click if click and click.millis < FUTURE else None
 
 
-def oracle(records: Iterable[Record], window_seconds: int, session_gap: int = SESSION_GAP) -> dict[Key, Row]:
+def oracle(
+    records: Iterable[Record], window_seconds: int, session_gap: int = SESSION_GAP, **options: Any
+) -> dict[Key, Row]:
     """The rows of these records."""
     clicks = [click for record in records if (click := click_of(record.value))]
-    return expected_rows(clicks, window_seconds=window_seconds, session_gap_seconds=session_gap)
+    return expected_rows(clicks, window_seconds=window_seconds, session_gap_seconds=session_gap, **options)
 
 
 def rejects(records: Iterable[Record]) -> dict[tuple[int, int], bytes]:
@@ -91,17 +93,21 @@ class Bench:
                 return []
             return list(cursor.fetchall())
 
-    def sql_rows(self) -> dict[Key, Row]:
+    def sql_rows(self, rollup: str = "") -> dict[Key, Row]:
+        """The rows of the windows; with `_1h` or `_1d`, of that roll-up."""
         rows = {}
-        for start, url, country, end, *counts, mean in self.sql(f"SELECT {_COLUMNS}, avg_time_spent FROM page_metrics"):  # noqa: S608
+        query = f"SELECT {_COLUMNS}, avg_time_spent FROM page_metrics{rollup}"  # noqa: S608
+        for start, url, country, end, *counts, mean in self.sql(query):
             rows[read_time(str(start)), url, country] = _row(read_time(str(end)), counts, mean)
         return rows
 
-    def documents(self) -> dict[Key, Row]:
-        self.ask(f"{self.index}/_refresh")
+    def documents(self, rollup: str = "") -> dict[Key, Row]:
+        """As `sql_rows`."""
+        index = f"{self.index}{rollup}"
+        self.ask(f"{index}/_refresh")
         rows: dict[Key, Row] = {}
         query, count = {**_SORT, "version": True}, 0
-        while hits := self.ask(f"{self.index}/_search", query)["hits"]["hits"]:
+        while hits := self.ask(f"{index}/_search", query)["hits"]["hits"]:
             for hit in hits:
                 found = hit["_source"]
                 assert hit["_version"] == found["version"]

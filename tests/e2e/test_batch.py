@@ -7,9 +7,12 @@ import random
 import sqlite3
 import subprocess
 import sys
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
+from local_time import local_period
 from oracle import Row, expected_rows, read_click, read_time
 
 from clickstream.io.elasticsearch_actions import document_id
@@ -45,10 +48,10 @@ COLUMNS = """
     FROM page_metrics"""
 
 
-def stored_rows(database: Path) -> dict:
+def stored_rows(database: Path, rollup: str = "") -> dict:
     with sqlite3.connect(database) as connection:
         rows = {}
-        for start, url, country, mean, end, clicks, users, seconds, *others in connection.execute(COLUMNS):
+        for start, url, country, mean, end, clicks, users, seconds, *others in connection.execute(COLUMNS + rollup):
             row = Row(read_time(end), clicks, users, round(seconds * 1000), *others)
             assert mean == (seconds / row.timed_clicks if row.timed_clicks else None)
             rows[read_time(start), url, country] = row
@@ -113,6 +116,37 @@ def test_results_equal_the_oracle_row_for_row(tmp_path, mixed, options, policy) 
         f"read {len(mixed):,} = accepted {len(clicks):,} + rejected {len(mixed) - len(clicks):,} + too late 0"
         in done.stdout
     )
+
+
+@pytest.mark.parametrize(
+    ("zone", "start"),
+    [
+        ("Asia/Kolkata", datetime(2026, 10, 31, 6, tzinfo=timezone.utc)),
+        ("Europe/Berlin", datetime(2026, 3, 28, 6, tzinfo=timezone.utc)),  # the next day has 23 hours
+        ("Europe/Berlin", datetime(2026, 10, 24, 6, tzinfo=timezone.utc)),  # 25
+    ],
+)
+def test_hours_and_days_are_those_of_the_sites_clock(tmp_path, zone, start) -> None:
+    """Beside windows that stay as they are; and a replay restates them all."""
+    lines = records(seed=4, start=start, duration_seconds=50 * 3600)
+    (tmp_path / "clicks.ndjson").write_bytes(b"\n".join(lines) + b"\n")
+    options = ("--rollups=1d,1h", f"--time_zone={zone}", "--window_seconds=1800")
+    done = run("--input=clicks.ndjson", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_hours_and_days(tmp_path / "out", lines, zone, until=4_000_000_000_000)
+    done = run("--max_clock_skew=off", cwd=tmp_path, command="replay-dead-letters")
+    assert done.returncode == 0, done.stderr
+    assert_hours_and_days(tmp_path / "out", lines, zone, until=10**15)
+
+
+def assert_hours_and_days(folder: Path, lines: list[bytes], zone: str, until: int) -> None:
+    clicks = [click for click in map(partial(read_click, skew_ms=10**15), lines) if click and click.millis < until]
+    options = {"window_seconds": 1800, "session_gap_seconds": 1800}
+    for rollup in ("", "_1h", "_1d"):
+        period_of = partial(local_period, name=rollup[1:], zone=zone) if rollup else None
+        expected = expected_rows(clicks, period_of=period_of, **options)
+        assert stored_rows(folder / "clickstream.db", rollup) == expected
+        assert document_rows(folder / f"elasticsearch{rollup}.ndjson") == expected
 
 
 def test_each_broken_record_is_a_dead_letter_once_and_a_second_run_changes_nothing(tmp_path, mixed) -> None:

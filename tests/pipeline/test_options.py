@@ -12,9 +12,11 @@ from clickstream.pipeline.options import (
     duration_or_off,
     job_parser,
     read_options,
+    rollups,
     whole,
 )
-from clickstream.pipeline.running import parse_options
+from clickstream.pipeline.running import parse_options, rollups_of
+from clickstream.transforms import Periods
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30", 30), ("30s", 30), ("1.5m", 90), ("2h", 7200), ("7d", 604_800)])
@@ -67,3 +69,34 @@ def test_every_option_has_help() -> None:
     actions = [action for action in job_parser()._actions if action.option_strings != ["-h", "--help"]]
     assert len(actions) > 20
     assert all(action.help for action in actions)
+
+
+@pytest.mark.parametrize(("text", "names"), [("1h", "1h"), ("1d,1h", "1h,1d"), ("1h,1d", "1h,1d"), ("1d,1d", "1d")])
+def test_rollups_are_the_shorter_first(text, names) -> None:
+    assert rollups(text) == names
+    assert [p.name for p in rollups_of(read_options([f"--rollups={text}"]))] == names.split(",")
+
+
+@pytest.mark.parametrize("text", ["", "2h", "1d,", "day"])
+def test_what_is_no_rollup_is_refused(text) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="write 1h, 1d or 1h,1d"):
+        rollups(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--time_zone=Asia/Kolkatta",), "there is no time zone Asia/Kolkatta: write its name in the IANA database"),
+        (("--time_zone=Asia/Kolkata", "--window_seconds=3600"), "choose a divisor of 1800."),
+    ],
+)
+def test_rollups_that_cannot_be_are_told_in_one_line(options, says) -> None:
+    with pytest.raises(UserError, match=says) as raised:
+        parse_options(read_options(["--rollups=1h,1d", *options]), live=True)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_longest_rollup_says_how_long_records_are_needed() -> None:
+    options = read_options(["--rollups=1d,1h", "--time_zone=Europe/Berlin"])
+    assert parse_options(options).periods == Periods("1d", "Europe/Berlin")
+    assert parse_options(read_options([])).periods is None
