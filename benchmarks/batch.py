@@ -11,31 +11,42 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from measuring import Cost, machine, measure
 
 from clickstream.io.sample import SampleOptions, write_log
 
 HERE = Path(__file__).parent
+
+
+class Way(NamedTuple):
+    """What is run: a script of this folder, or the job itself."""
+
+    title: str
+    script: str | None
+    options: tuple[str, ...] = ()
+
+
+FIXED = "--time_spent=fixed:300"
 WAYS = {
-    "floor": "one DuckDB query (the floor)",
-    "columns": "this pipeline, parse to aggregate",
-    "job": "this pipeline, with SQLite, bulk file and report",
-    "elementwise": "one Beam element an event, one CombineFn",
+    "floor": Way("one DuckDB query (the floor)", "floor.py"),
+    "fixed": Way("this pipeline, parse to aggregate, `fixed:300`", "columns.py", (FIXED,)),
+    "unsketched": Way("the same without sketches of users", "columns.py", (FIXED, "--sketch_size=off")),
+    "columns": Way("this pipeline, parse to aggregate, `dwell`", "columns.py"),
+    "job": Way("this pipeline, `dwell`, with SQLite, bulk file and report", None),
+    "rollups": Way("the same with hours and days", None, ("--rollups=1h,1d", "--time_zone=Asia/Kolkata")),
+    "elementwise": Way("one Beam element an event, one CombineFn", "elementwise.py"),
 }
 
 
 def command(way: str, log: Path, folder: str) -> list[str]:
     """The command line of a way over a log."""
-    if way == "job":
-        return [
-            sys.executable,
-            "-m",
-            "clickstream.pipeline",
-            f"--input={log}",
-            f"--output_dir={tempfile.mkdtemp(dir=folder)}",
-        ]
-    return [sys.executable, str(HERE / f"{way}.py"), str(log)]
+    _, script, options = WAYS[way]
+    if script is not None:
+        return [sys.executable, str(HERE / script), str(log), *options]
+    output = f"--output_dir={tempfile.mkdtemp(dir=folder)}"
+    return [sys.executable, "-m", "clickstream.pipeline", f"--input={log}", output, *options]
 
 
 def main() -> None:
@@ -73,7 +84,9 @@ def show(ways: list[str], events: dict[str, int], costs: dict[str, list[Cost]], 
         wall, memory = (statistics.median(cost[field] for cost in costs[way]) for field in (1, 2))
         floor = floor or (cpu if way == "floor" else None)
         ratio = f"{cpu / floor:.1f}" if floor else ""
-        print(f"| {WAYS[way]} | {events[way]:,} | {start:.1f} | {cpu:.2f} | {wall:.1f} | {memory:.0f} | {ratio} |")
+        print(
+            f"| {WAYS[way].title} | {events[way]:,} | {start:.1f} | {cpu:.2f} | {wall:.1f} | {memory:.0f} | {ratio} |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,22 +1,26 @@
 """Parse to aggregate through Beam, without sinks: what `batch.py` holds against its peers.
 
-usage: python benchmarks/columns.py CLICKS.ndjson [WINDOW_SECONDS] [BEAM OPTIONS]
+usage: python benchmarks/columns.py CLICKS.ndjson [OPTIONS OF THE JOB AND OF BEAM, such as --time_spent=fixed:300]
 """
 
 import sys
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.files import ReadClickLogs
-from clickstream.transforms import METRIC_COLUMNS, AggregateByPage, MeasureTimeSpent, ParseClicks, ParseOptions
+from clickstream.pipeline.options import MetricOptions, read_options
+from clickstream.pipeline.running import measure_step, parse_options
+from clickstream.transforms import AggregateByPage, ParseClicks
 
 
-def main(path: str, window_seconds: int = 300, *beam_options: str) -> None:
+def main(path: str, *argv: str) -> None:
     """Makes the rows and throws them away."""
-    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(beam_options)) as pipeline:
-        parsed = pipeline | ReadClickLogs(path) | ParseClicks(ParseOptions(columns=METRIC_COLUMNS))
-        rows = parsed.clicks | MeasureTimeSpent() | AggregateByPage(window_seconds=int(window_seconds))
+    options = read_options(argv)
+    metrics = options.view_as(MetricOptions)
+    aggregate = AggregateByPage(metrics.window_seconds, metrics.shards or 1, sketch_size=metrics.sketch_size)
+    with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
+        parsed = pipeline | ReadClickLogs(path) | ParseClicks(parse_options(options))
+        rows = parsed.clicks | measure_step(options, shards=metrics.shards or 1) | aggregate
         rows | "Rows" >> beam.Map(lambda table: table.num_rows)
 
 

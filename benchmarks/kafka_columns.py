@@ -1,25 +1,28 @@
 """Kafka to aggregates through Beam, without sinks and commits: what `kafka.py` measures.
 
-usage: python benchmarks/kafka_columns.py BOOTSTRAP_SERVERS TOPIC [WINDOW_SECONDS] [BEAM OPTIONS]
+usage: python benchmarks/kafka_columns.py BOOTSTRAP_SERVERS TOPIC [OPTIONS OF THE JOB AND OF BEAM]
 """
 
 import sys
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.kafka import ReadFromKafka
-from clickstream.transforms import METRIC_COLUMNS, AggregateByPage, MeasureTimeSpent, ParseClicks, ParseOptions
+from clickstream.pipeline.options import MetricOptions, read_options
+from clickstream.pipeline.running import measure_step, parse_options
+from clickstream.transforms import AggregateByPage, ParseClicks
 from clickstream.transforms.event_time import LatestEventTime
 
 
-def main(servers: str, topic: str, window_seconds: int = 300, *beam_options: str) -> None:
+def main(servers: str, topic: str, *argv: str) -> None:
     """Makes the rows of what is in the topic now and throws them away."""
-    window = int(window_seconds)
+    options = read_options(argv)
+    metrics = options.view_as(MetricOptions)
     read = ReadFromKafka(servers, topic, f"{topic}-benchmark", event_time=LatestEventTime(), until="now")
-    parse = ParseClicks(ParseOptions(columns=METRIC_COLUMNS, window_seconds=window))
-    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(beam_options)) as pipeline:
-        rows = (pipeline | read | parse).clicks | MeasureTimeSpent() | AggregateByPage(window_seconds=window)
+    aggregate = AggregateByPage(metrics.window_seconds, sketch_size=metrics.sketch_size)
+    with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
+        parsed = pipeline | read | ParseClicks(parse_options(options, live=True))
+        rows = parsed.clicks | measure_step(options, live=True) | aggregate
         rows | "Rows" >> beam.Map(lambda table: table.num_rows)
 
 
