@@ -55,8 +55,8 @@ def without_ids(raw: bytes, pseudonyms: Pseudonyms) -> bytes | None:
     """The bytes of a rejected record, with pseudonyms where ids were.
 
     What a key `user_id` holds, at any depth, is replaced: a text by the pseudonym; what can be no click's id (a number, a list, a text
-    too long) by an array of one text, which is none either. Where the id's text stands elsewhere, it is replaced if it has 6 characters; a row
-    key that holds it, of whatever length, by `Pseudonyms.of_row_key`. All other bytes are as they were.
+    too long or not in Unicode) by an array of one text, which is none either. Where the id's text stands elsewhere, it is replaced
+    if it has 6 characters; a row key that holds it, of whatever length, by `Pseudonyms.of_row_key`. All other bytes are as they were.
 
     Returns:
         None where ids could be that aren't found: the record isn't JSON in UTF-8, has no `user_id`, or more of them than 32.
@@ -100,6 +100,13 @@ def _ids(value: Any) -> Iterator[str]:
             yield from _ids(inner)
 
 
+def _may_be_an_id(value: Any) -> bool:
+    """Whether a click with this `user_id` could be accepted. Half a surrogate pair, which `json` lets through, is no text."""
+    if not isinstance(value, str) or isinstance(value, _Number) or len(value.strip()) > MAX_TEXT_LENGTH:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 class _Hider:
     """Writes JSON anew without the ids of one record."""
 
@@ -124,7 +131,7 @@ class _Hider:
             return None
         alone = self._ids[value.ids[0]] if len(value.ids) == 1 else None
         name = f'"{alone or self._pseudonyms.of(chr(0).join(value.ids))}"'
-        return name if type(value.value) is str and len(value.ids[0]) <= MAX_TEXT_LENGTH else f"[{name}]"
+        return name if _may_be_an_id(value.value) else f"[{name}]"
 
     def _row_key(self, row_key: str) -> str | None:
         found = any(id_ in row_key for id_ in self._ids)

@@ -74,7 +74,8 @@ def test_rows_are_those_of_a_recomputation_and_it_ends_in_order(kafka, prism, se
     send(kafka, topic, values)
     clicks = [click for value in values if (click := click_of(value))]
     expected = expected_rows(clicks, window_seconds=WINDOW)
-    live = job(kafka, prism, tmp_path, topic, f"--kafka_expansion_service={service}", f"--window_seconds={WINDOW}")
+    options = (f"--kafka_expansion_service={service}", f"--window_seconds={WINDOW}", "--time_spent=reported")
+    live = job(kafka, prism, tmp_path, topic, *options)
     live.start()
     try:
         live.wait_until(lambda: rows(tmp_path) == expected, 120, "all rows")

@@ -45,7 +45,11 @@ def step(**options) -> MeasureTimeSpent:
 def on_prism(location: str) -> beam.Pipeline:
     """The runner of live jobs: the old DirectRunner lets no timer hold the watermark."""
     options = PipelineOptions(
-        streaming=True, allow_unsafe_triggers=True, prism_location=location, prism_log_level="error"
+        streaming=True,
+        allow_unsafe_triggers=True,
+        prism_location=location,
+        prism_log_level="error",
+        experiments=["disable_prism_server_singleton"],  # that of another test's pipeline may know of no binary
     )
     return beam.Pipeline(runner="PrismRunner", options=options)
 

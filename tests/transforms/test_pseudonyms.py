@@ -276,6 +276,14 @@ def rows(clicks: pa.Table) -> dict:
     return as_oracle_rows(iterate_metrics(measured, window_seconds=300))
 
 
+def test_half_a_character_stays_refused_when_replayed() -> None:
+    raw = rb'{"user_id":"visitor-\ud800 1","timestamp":1794999000000,"url":"https://a.example/","country":"India"}'
+    assert parse(raw, names=None).clicks.num_rows == 0
+    letter = parse(raw).rejected["raw"][0].as_py()
+    assert b"visitor" not in letter
+    assert parse(letter).clicks.num_rows == 0
+
+
 @given(logs())
 @settings(max_examples=300, deadline=None)
 def test_replayed_dead_letters_are_the_clicks_that_they_would_have_been(log) -> None:
