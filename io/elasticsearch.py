@@ -33,6 +33,7 @@ from clickstream.io.elasticsearch_setup import (
     send_bulk,
 )
 from clickstream.io.outage import OutageLog
+from clickstream.io.stored_rows import StoredRows
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
 _OUTAGE = OutageLog(logging.getLogger(__name__), "Elasticsearch")
@@ -125,7 +126,8 @@ class WriteToElasticsearch(beam.PTransform):
 
     Gives `.written`: how many rows of a table are in the index now, in the table's window; what is grouped downstream
     in that window fires after all its documents are stored. And `.rejected` (REJECTED_SCHEMA): what the server refuses
-    for its content, `raw` being the document. Each row is in one of them, or the bundle fails.
+    for its content, `raw` being the document. Each row is in one of them, or the bundle fails. On unbounded input rows that this
+    worker has stored before, equal in every field, are left out.
 
     Attributes:
         connection: Where to and who asks.
@@ -147,7 +149,9 @@ class WriteToElasticsearch(beam.PTransform):
             raise ValueError(message)
 
     def expand(self, tables: beam.PCollection[pa.Table]) -> Any:
-        write = beam.ParDo(_WriteDocuments(self)).with_output_types(int, rejected=pa.Table)
+        write = beam.ParDo(_WriteDocuments(self, repeats=not tables.is_bounded)).with_output_types(
+            int, rejected=pa.Table
+        )
         return tables | "Write documents" >> write.with_outputs("rejected", main="written")
 
     def display_data(self) -> dict[str, Any]:
@@ -165,15 +169,20 @@ class _Part(NamedTuple):
 class _WriteDocuments(beam.DoFn):
     """Collects actions over a bundle, up to a request's limits, and sends them."""
 
-    def __init__(self, sink: WriteToElasticsearch) -> None:
-        self._sink = sink
+    def __init__(self, sink: WriteToElasticsearch, *, repeats: bool) -> None:
+        self._sink, self._repeats = sink, repeats
 
     def setup(self) -> None:
         sink = self._sink
         self._client = sink.connection.connect()
         self._sender = BulkSender(self._client, lambda: Patience(sink.retry_seconds))
+        self._stored = StoredRows() if self._repeats else None
 
     def start_bundle(self) -> None:
+        self._tables: list[pa.Table] = []
+        self._forget_sent()
+
+    def _forget_sent(self) -> None:
         self._parts: list[_Part] = []
         self._bytes = self._actions = 0
 
@@ -181,6 +190,9 @@ class _WriteDocuments(beam.DoFn):
         self, table: pa.Table, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
         sink = self._sink
+        if self._stored is not None:
+            table = self._stored.others(table)
+            self._tables.append(table)
         for actions in bulk.action_batches(table, sink.index):
             for rows in bulk.cut(actions, sink.max_bytes, sink.max_actions):
                 part = actions[rows.start : rows.stop]
@@ -193,6 +205,9 @@ class _WriteDocuments(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         yield from self._flush()
+        if self._stored is not None:
+            for table in self._tables:
+                self._stored.add(table)
 
     def teardown(self) -> None:
         self._client.close()
@@ -202,7 +217,7 @@ class _WriteDocuments(beam.DoFn):
             return
         parts = self._parts
         refused = self._sender.send(pa.concat_arrays([part.actions for part in parts]))
-        self.start_bundle()
+        self._forget_sent()
         first = 0
         for actions, timestamp, window in parts:
             own = {row - first: why for row, why in refused.items() if first <= row < first + len(actions)}

@@ -60,7 +60,8 @@ class WriteToSql(beam.PTransform):
 
     In: tables of PAGE_METRICS_SCHEMA, one window each, in any windowing, bounded or not. Out, by name: `written`
     (numbers of rows, each in its tables' window and only once those are stored: what is grouped downstream in that
-    window comes after it) and `rejected` (tables of REJECTED_SCHEMA: rows refused for their content; the others stand).
+    window comes after it) and `rejected` (tables of REJECTED_SCHEMA: rows refused for their content; the others stand). On unbounded input
+    rows that this worker has stored before, equal in every field, are left out.
 
     Attributes:
         connection: The database.
@@ -76,6 +77,8 @@ class WriteToSql(beam.PTransform):
         check_options(self.batch_rows, self.retry_seconds)
 
     def expand(self, metrics: beam.PCollection) -> Any:
-        write = beam.ParDo(_WriteMetrics(self.connection, self.batch_rows, self.retry_seconds, "rows"))
+        do = _WriteMetrics(self.connection, self.batch_rows, self.retry_seconds, "rows")
+        do.repeats = not metrics.is_bounded
+        write = beam.ParDo(do)
         typed = write.with_output_types(int, rejected=pa.Table)
         return metrics | "Upserts" >> typed.with_outputs("rejected", main="written")

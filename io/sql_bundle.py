@@ -14,6 +14,7 @@ from clickstream.io.errors import UserError
 from clickstream.io.sql_connection import SqlConnection
 from clickstream.io.sql_setup import setup_sql
 from clickstream.io.sql_writer import Refused, SqlWriter
+from clickstream.io.stored_rows import StoredRows
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
 _BUFFERED_BATCHES, _BUFFERED_BYTES = 10, 32 << 20
@@ -39,8 +40,11 @@ class _Buffered(NamedTuple):
 class WriteTables(beam.DoFn):
     """Collects a bundle's tables, writes them sorted together, and says so in each table's own window.
 
-    It collects more than a transaction holds: the more rows are sorted together, the fewer pages a transaction touches.
+    It collects more than a transaction holds: the more rows are sorted together, the fewer pages a transaction touches. With `repeats`,
+    rows that it has stored before are left out.
     """
+
+    repeats = False
 
     def __init__(self, connection: SqlConnection, batch_rows: int, retry_seconds: float, counted: str) -> None:
         self._connection, self._batch_rows, self._retry_seconds = connection, batch_rows, retry_seconds
@@ -52,6 +56,7 @@ class WriteTables(beam.DoFn):
     def setup(self) -> None:
         if self._connection.create_tables:
             setup_sql(self._connection)
+        self._stored = StoredRows() if self.repeats else None
         self._writer = self.open_writer(retry_seconds=self._retry_seconds, on_retry=self._retries.inc)
 
     def open_writer(self, **options: Any) -> SqlWriter:
@@ -67,6 +72,8 @@ class WriteTables(beam.DoFn):
     def process(
         self, table: pa.Table, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
+        if self._stored is not None:
+            table = self._stored.others(table)
         if table.num_rows:
             self._buffer.append(_Buffered(table, timestamp, window))
             self._rows, self._bytes = self._rows + table.num_rows, self._bytes + table.nbytes
@@ -78,6 +85,9 @@ class WriteTables(beam.DoFn):
         self.start_bundle()
         if buffer:
             refused = self.write(pa.concat_tables(part.table for part in buffer))
+            if self._stored is not None:
+                for part in buffer:
+                    self._stored.add(part.table)
             yield from _in_their_windows(buffer, refused, self._connection)
 
     def write_batches(self, columns: tables.Columns) -> list[Refused]:

@@ -12,8 +12,9 @@ import pytest
 from apache_beam.internal.cloudpickle import cloudpickle
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_pipeline import TestPipeline as Pipeline
+from apache_beam.testing.test_stream import TestStream as Stream  # pytest would collect it by its name
 from apache_beam.testing.util import assert_that, equal_to
-from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.transforms.window import FixedWindows, IntervalWindow, TimestampedValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import START, UNMEASURED, metric, rows_of_all_kinds, table_of
@@ -22,6 +23,7 @@ from clickstream.io import sql, sql_connection, sql_dead_letters, sql_writer, ta
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
 from clickstream.transforms.schema import REJECTED_SCHEMA
+from tests.services.prism import on_prism
 
 CANARY = "CANARY8c2e"
 
@@ -225,6 +227,37 @@ def test_refused_rows_come_in_their_window_and_are_counted(connection):
     assert counters["rows_refused"] == 2
     assert counters["batches_written"] == 1
     assert [row[4] for row in stored(connection)] == ["India", "India"]
+
+
+def test_panes_of_a_stream_write_what_has_changed(connection, prism):
+    """The second is the first again, the third differs in one row."""
+    rows = [metric(0, page, version=1) for page in range(5)]
+    stream = Stream().add_elements([table_of(rows)]).add_elements([table_of(rows)])
+    stream = stream.add_elements([table_of([metric(0, 0, version=2), *rows[1:]])]).advance_watermark_to_infinity()
+    with on_prism(prism) as pipeline:
+        tables_of_panes = pipeline | stream | beam.Map(lambda table: table).with_output_types(pa.Table)
+        assert_that((tables_of_panes | sql.WriteToSql(connection)).written, equal_to([5, 1]))
+    assert ask(connection, "SELECT version FROM page_metrics ORDER BY url") == [(2,), (1,), (1,), (1,), (1,)]
+
+
+def test_a_bundle_that_failed_is_sent_again_whole(connection, monkeypatch):
+    write = sql._WriteMetrics(connection, 5000, 0, "rows")
+    write.repeats = True
+    write.setup()
+    send, window = write.write, IntervalWindow(0, 300)
+
+    def bundle():
+        write.start_bundle()
+        done = [*write.process(table_of([metric(0), metric(1)]), 0, window), *write.finish_bundle()]
+        return [element.value for element in done]
+
+    monkeypatch.setattr(write, "write", lambda _: (_ for _ in ()).throw(ConnectionError))
+    with pytest.raises(ConnectionError):
+        bundle()
+    monkeypatch.setattr(write, "write", send)
+    assert [bundle(), bundle()] == [[2], []]
+    write.teardown()
+    assert len(stored(connection)) == 2
 
 
 def test_a_second_run_changes_nothing(connection):

@@ -1,14 +1,30 @@
 """Prism, Beam's runner for continuous jobs on one machine: found, or built with Go once."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
 
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.version import __version__ as beam_version
 
 from tests.services.errors import ServiceError
 from tests.services.installing import installed
 from tests.services.installing import run as run_command
+
+
+def on_prism(location: str) -> beam.Pipeline:
+    """A pipeline on the runner of live jobs: unlike the old DirectRunner it lets timers hold the watermark, and keeps its DoFns."""
+    logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)  # it announces each Prism's end
+    options = PipelineOptions(
+        streaming=True,
+        allow_unsafe_triggers=True,
+        prism_location=location,
+        prism_log_level="error",
+        experiments=["disable_prism_server_singleton"],  # that of another test's pipeline may know of no binary
+    )
+    return beam.Pipeline(runner="PrismRunner", options=options)
 
 
 def find_prism() -> str:

@@ -6,7 +6,6 @@ import random
 import apache_beam as beam
 import pyarrow as pa
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_stream import TestStream as Stream  # pytest would collect it by its name
 from apache_beam.testing.util import assert_that
 from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark
@@ -15,6 +14,7 @@ from columns import click_table
 from oracle import Click, as_oracle_rows, expected_rows
 
 from clickstream.transforms import AggregateByPage, MeasureTimeSpent
+from tests.services.prism import on_prism
 
 START = 1_793_527_200  # a multiple of 300
 GAP, LATENESS, WINDOW = 60, 120, 30
@@ -40,18 +40,6 @@ def step(**options) -> MeasureTimeSpent:
     return MeasureTimeSpent(
         session_gap_seconds=GAP, window_seconds=WINDOW, allowed_lateness_seconds=LATENESS, **options
     )
-
-
-def on_prism(location: str) -> beam.Pipeline:
-    """The runner of live jobs: the old DirectRunner lets no timer hold the watermark."""
-    options = PipelineOptions(
-        streaming=True,
-        allow_unsafe_triggers=True,
-        prism_location=location,
-        prism_log_level="error",
-        experiments=["disable_prism_server_singleton"],  # that of another test's pipeline may know of no binary
-    )
-    return beam.Pipeline(runner="PrismRunner", options=options)
 
 
 def fullest(tables: list[pa.Table]) -> dict:
