@@ -142,7 +142,7 @@ def test_a_stale_writer_cannot_lower_a_number(finished, monkeypatch) -> None:
         metrics = pipeline | beam.Create(tables)
         _ = metrics | WriteToSql(sql)
         _ = metrics | WriteToElasticsearch(ElasticsearchConnection(bench.elasticsearch.address), bench.index)
-    assert len(stale) > EVENTS / 4
+    assert len(stale) > EVENTS / 8
     assert bench.sql_rows() == finished.expected
     assert bench.documents() == finished.expected
 
