@@ -5,12 +5,10 @@
 
 import logging
 import os
-import random
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -33,40 +31,16 @@ from clickstream.io.elasticsearch_setup import (
     send_bulk,
 )
 from clickstream.io.outage import OutageLog
+from clickstream.io.patience import Patience
 from clickstream.io.stored_rows import StoredRows
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
 _OUTAGE = OutageLog(logging.getLogger(__name__), "Elasticsearch")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds
 
 
-@dataclass
-class Patience:
-    """How long to go on trying: pauses of full jitter, whose bound doubles, until `seconds` from now are over."""
-
-    seconds: float
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    jitter: Callable[[float, float], float] = random.uniform
-    _attempts: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        self._end = self.clock() + self.seconds
-
-    def wait(self, cause: str) -> None:
-        """Sleeps before the next attempt.
-
-        Raises:
-            ElasticsearchUnavailableError: The time is over.
-        """
-        pause = self.jitter(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._attempts, 16)))
-        self._attempts += 1
-        if self.clock() + pause > self._end:
-            message = f"Gave up after {self._attempts} failed attempts in {self.seconds:.0f} s: {cause}"
-            raise ElasticsearchUnavailableError(message)
-        _count("retries")
-        _OUTAGE.failed(cause)
-        self.sleep(pause)
+def patience_of(seconds: float, **clock: Any) -> Patience:
+    """Patience with Elasticsearch; `clock` as for `Patience`."""
+    return Patience(seconds, _OUTAGE, ElasticsearchUnavailableError, on_retry=lambda: _count("retries"), **clock)
 
 
 @dataclass
@@ -175,7 +149,7 @@ class _WriteDocuments(beam.DoFn):
     def setup(self) -> None:
         sink = self._sink
         self._client = sink.connection.connect()
-        self._sender = BulkSender(self._client, lambda: Patience(sink.retry_seconds))
+        self._sender = BulkSender(self._client, lambda: patience_of(sink.retry_seconds))
         self._stored = StoredRows() if self._repeats else None
 
     def start_bundle(self) -> None:

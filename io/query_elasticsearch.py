@@ -39,7 +39,7 @@ _ANSWERS = msgspec.json.Decoder(_Answer)
 def read_elasticsearch_rows(
     connection: ElasticsearchConnection, index: str, wanted: RowFilter, columns: Sequence[str]
 ) -> Iterator[pa.Table]:
-    """Yields the chosen documents in pages: these columns of PAGE_METRICS_SCHEMA, numbers and sketches only.
+    """Yields the chosen documents in pages: these columns of PAGE_METRICS_SCHEMA.
 
     What was written in the last second may be missing: an index shows it at its next refresh.
 
@@ -93,4 +93,5 @@ def _table(documents: list[dict[str, msgspec.Raw]], columns: Sequence[str]) -> p
 def _column(cells: list[bytes], field: pa.Field) -> pa.Array:
     if field.name in _EMBEDDED:
         return pa.array([None if cell == b"null" else cell.decode() for cell in cells], field.type)
-    return pa.array(orjson.loads(b"[" + b",".join(cells) + b"]"), field.type)
+    values = orjson.loads(b"[" + b",".join(cells) + b"]")
+    return pa.array(values).cast(field.type) if pa.types.is_timestamp(field.type) else pa.array(values, field.type)

@@ -7,14 +7,17 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from clickstream.io import sql_types
 from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
 from clickstream.io.sql_connection import SqlConnection
 from clickstream.io.sql_errors import one_line_errors
 from clickstream.io.tables import UrlHashes, page_metrics_table
 
+_TIMES = ("window_start", "window_end")
+
 
 def read_sql_rows(connection: SqlConnection, wanted: RowFilter, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yields the chosen rows of `page_metrics` in pages, all as of one moment: these columns of PAGE_METRICS_SCHEMA, no times.
+    """Yields the chosen rows of `page_metrics` in pages, all as of one moment: these columns of PAGE_METRICS_SCHEMA.
 
     Raises:
         UserError: The database can't be read.
@@ -25,7 +28,7 @@ def read_sql_rows(connection: SqlConnection, wanted: RowFilter, columns: Sequenc
         answer = opened.execution_options(stream_results=True).execute(question)
         while rows := answer.fetchmany(size):
             cells = zip(zip(*rows, strict=True), schema, strict=True)
-            page = pa.table([pa.array(column, field.type) for column, field in cells], schema)
+            page = pa.table([_array(column, field.type) for column, field in cells], schema)
             size = next_page_rows(page)
             yield page
 
@@ -42,10 +45,13 @@ def _question(table: sa.Table, wanted: RowFilter, columns: Sequence[str]) -> Any
         conditions.append(table.c.window_start >= _text(wanted.start))
     if wanted.end is not None:
         conditions.append(table.c.window_start < _text(wanted.end))
-    plain = (
-        sa.column(name) for name in columns
-    )  # of no type: the driver's own values, where MySQL's DOUBLE would become a Decimal
+    # Of no type: the driver's own values, where MySQL's DOUBLE would become a Decimal.
+    plain = (sql_types.time_as_text(sa.column(name)) if name in _TIMES else sa.column(name) for name in columns)
     return sa.select(*plain).select_from(table).where(*conditions)
+
+
+def _array(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    return sql_types.times_from_text(cells, kind) if pa.types.is_timestamp(kind) else pa.array(cells, kind)
 
 
 def _text(moment: datetime) -> str:

@@ -1,6 +1,7 @@
 """The SQL tables: created where they are missing, and compared with what the sinks write."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,11 @@ from clickstream.io.sql_errors import one_line_errors
 
 
 def setup_sql(connection: SqlConnection) -> None:
+    """Creates the sinks' tables, as `setup_tables` does."""
+    setup_tables(connection, connection.tables())
+
+
+def setup_tables(connection: SqlConnection, tables: Sequence[sa.Table]) -> None:
     """Creates the tables that are missing; leaves the others as they are. Several workers may do it at once.
 
     Raises:
@@ -22,7 +28,7 @@ def setup_sql(connection: SqlConnection) -> None:
             opened.exec_driver_sql("PRAGMA journal_mode = WAL")
         else:
             take_turn(opened)
-        for table in connection.tables():
+        for table in tables:
             opened.execute(CreateTable(table, if_not_exists=True))
             if not connection.is_sqlite:
                 _create_indexes(opened, table)
@@ -42,13 +48,18 @@ def _create_indexes(opened: sa.engine.Connection, table: sa.Table) -> None:
 
 
 def check_sql(connection: SqlConnection) -> None:
-    """Compares the tables with what the sinks write: columns, types, primary key and, in MySQL, collations.
+    """Compares the sinks' tables with what is written, as `check_tables` does."""
+    check_tables(connection, connection.tables())
+
+
+def check_tables(connection: SqlConnection, tables: Sequence[sa.Table]) -> None:
+    """Compares tables with what is written to them: columns, types, primary key and, in MySQL, collations.
 
     Raises:
         UserError: The first difference: table, column, what was found, what is needed, how to mend it.
     """
     with one_line_errors(connection), connection.engine().connect() as opened:
-        for table in connection.tables():
+        for table in tables:
             difference = _difference(opened, table)
             if difference:
                 message = f"{connection.place}, table {table.name}{difference}"

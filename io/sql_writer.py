@@ -47,13 +47,14 @@ def metrics_insert(table: sa.Table, rows: int = 1, *, is_sqlite: bool) -> str:
     return str(insert.on_duplicate_key_update(guarded).compile(dialect=mysql.dialect(paramstyle="format")))
 
 
-def dead_letters_insert(table: sa.Table, rows: int = 1, *, is_sqlite: bool) -> str:
-    """The statement that adds dead letters that aren't there yet."""
+def absent_insert(table: sa.Table, rows: int = 1, *, is_sqlite: bool) -> str:
+    """The statement that adds rows whose primary keys aren't there yet."""
+    key = [column.name for column in table.primary_key]
     if is_sqlite:
-        insert = _sqlite_rows(table, rows).on_conflict_do_nothing(index_elements=["dead_letter_id"])
+        insert = _sqlite_rows(table, rows).on_conflict_do_nothing(index_elements=key)
         return str(insert.compile(dialect=sqlite.dialect()))
     # Not INSERT IGNORE: that would cut what doesn't fit.
-    insert = mysql.insert(table).on_duplicate_key_update(dead_letter_id=table.c.dead_letter_id)
+    insert = mysql.insert(table).on_duplicate_key_update({key[0]: table.c[key[0]]})
     return str(insert.compile(dialect=mysql.dialect(paramstyle="format")))
 
 
@@ -96,7 +97,7 @@ class SqlWriter:
 
     Args:
         connection: The database.
-        statement: `metrics_insert` or `dead_letters_insert`, for any number of rows.
+        statement: `metrics_insert` or `absent_insert`, for any number of rows.
         retry_seconds: How long one batch is tried before the error is raised.
         on_retry: Called before each further attempt.
     """
@@ -211,4 +212,4 @@ def metrics_writer(connection: SqlConnection, **options: Any) -> SqlWriter:
 def dead_letters_writer(connection: SqlConnection, **options: Any) -> SqlWriter:
     """A writer of `tables.dead_letter_columns`; options as for `SqlWriter`."""
     table = tables.dead_letters_table(connection.dead_letters_table)
-    return SqlWriter(connection, partial(dead_letters_insert, table, is_sqlite=connection.is_sqlite), **options)
+    return SqlWriter(connection, partial(absent_insert, table, is_sqlite=connection.is_sqlite), **options)

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 from pymysql.converters import escape_string
-from sqlalchemy.dialects import mysql
 
+from clickstream.io import sql_types
 from clickstream.io.errors import UserError
 
 Columns = list[list[Any]]
@@ -34,22 +34,6 @@ DETAIL_LENGTH = 2000
 _SECONDS = "%Y-%m-%d %H:%M:%S"
 _SPECIAL = "'\\\0\n\r\x1a"  # not `"`, which stands for itself between single quotes; JSON is full of it
 _CACHED_URLS, _LONGEST_CACHED = 1 << 16, 512
-_BINARY_TEXT = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
-_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
-
-_TIME = sa.Text().with_variant(mysql.DATETIME(), "mysql")
-_TIME_MS = sa.Text().with_variant(mysql.DATETIME(fsp=3), "mysql")
-_KEY = sa.LargeBinary().with_variant(mysql.BINARY(16), "mysql")
-_BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
-_JSON = sa.Text().with_variant(mysql.LONGTEXT(charset="ascii", collation="ascii_bin"), "mysql")
-_DOUBLE = sa.Float().with_variant(mysql.DOUBLE(), "mysql")
-
-
-def _text(length: int | None = None) -> Any:
-    """Text that is compared byte by byte: unlimited in SQLite; in MySQL up to `length` characters, or 65,535 bytes."""
-    return sa.Text().with_variant(
-        mysql.VARCHAR(length, **_BINARY_TEXT) if length else mysql.TEXT(**_BINARY_TEXT), "mysql"
-    )
 
 
 def page_metrics_table(name: str = "page_metrics") -> sa.Table:
@@ -57,21 +41,21 @@ def page_metrics_table(name: str = "page_metrics") -> sa.Table:
     table = sa.Table(
         check_name(name),
         sa.MetaData(),
-        *(sa.Column(time, _TIME, nullable=False) for time in ("window_start", "window_end")),
-        sa.Column("url_hash", _KEY, nullable=False),
-        sa.Column("url", _text(), nullable=False),
-        sa.Column("country", _text(128), nullable=False),
+        *(sa.Column(time, sql_types.TIME, nullable=False) for time in ("window_start", "window_end")),
+        sa.Column("url_hash", sql_types.KEY, nullable=False),
+        sa.Column("url", sql_types.text(), nullable=False),
+        sa.Column("country", sql_types.text(128), nullable=False),
         *(sa.Column(count, sa.BigInteger, nullable=False) for count in ("clicks", "unique_users")),
-        sa.Column("time_spent_seconds", _DOUBLE, nullable=False),
+        sa.Column("time_spent_seconds", sql_types.DOUBLE, nullable=False),
         sa.Column("timed_clicks", sa.BigInteger, nullable=False),
-        *(sa.Column(time, _DOUBLE) for time in ("avg_time_spent", "median_time_spent", "p90_time_spent")),
-        sa.Column("time_spent_histogram", _JSON),
+        *(sa.Column(time, sql_types.DOUBLE) for time in ("avg_time_spent", "median_time_spent", "p90_time_spent")),
+        sa.Column("time_spent_histogram", sql_types.JSON),
         *(sa.Column(count, sa.BigInteger) for count in ("sessions", "bounces", "users_theta")),
-        sa.Column("users_sketch", _JSON),
+        sa.Column("users_sketch", sql_types.JSON),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint(*METRICS_KEY),
         sqlite_with_rowid=False,
-        **_MYSQL,
+        **sql_types.MYSQL,
     )
     sa.Index(f"{name}_by_url", table.c.url_hash, table.c.window_start)
     return table
@@ -82,16 +66,16 @@ def dead_letters_table(name: str = "dead_letters") -> sa.Table:
     return sa.Table(
         check_name(name),
         sa.MetaData(),
-        sa.Column("dead_letter_id", _KEY, nullable=False, primary_key=True),
-        sa.Column("source", _text(), nullable=False),
+        sa.Column("dead_letter_id", sql_types.KEY, nullable=False, primary_key=True),
+        sa.Column("source", sql_types.text(), nullable=False),
         sa.Column("position", sa.BigInteger, nullable=False),
-        sa.Column("record_timestamp", _TIME_MS),
-        sa.Column("reason", _text(64), nullable=False),
-        sa.Column("detail", _text(), nullable=False),
-        sa.Column("raw", _BYTES, nullable=False),
-        sa.Column("code_version", _text(64), nullable=False),
-        sa.Column("rejected_at", _TIME, nullable=False),
-        **_MYSQL,
+        sa.Column("record_timestamp", sql_types.TIME_MS),
+        sa.Column("reason", sql_types.text(64), nullable=False),
+        sa.Column("detail", sql_types.text(), nullable=False),
+        sa.Column("raw", sql_types.BYTES, nullable=False),
+        sa.Column("code_version", sql_types.text(64), nullable=False),
+        sa.Column("rejected_at", sql_types.TIME, nullable=False),
+        **sql_types.MYSQL,
     )
 
 

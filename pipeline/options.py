@@ -1,66 +1,21 @@
 """Command-line options: one `PipelineOptions` subclass a concern, read by every job; unknown ones are refused."""
 
 import argparse
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.transforms import TimeSpentPolicy
-
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
-
-
-def duration(text: str) -> float:
-    """Seconds of `10s`, `5m`, `2h`, `7d`, or a plain number of seconds."""
-    found = _DURATION.fullmatch(text)
-    if not found:
-        message = f"{text!r} is no duration: write 30s, 10m, 2h or 7d"
-        raise argparse.ArgumentTypeError(message)
-    return float(found[1]) * _UNITS[found[2]]
-
-
-def duration_or_off(text: str) -> float:
-    """Seconds as of `duration`, or 0 for `off`."""
-    return 0.0 if text == "off" else duration(text)
-
-
-def whole(least: int, most: int = 1 << 31) -> Callable[[str], int]:
-    """Reads a whole number within bounds."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"\d{1,10}", text) or not least <= int(text) <= most:
-            message = f"{text!r} is no whole number from {least} to {most}"
-            raise argparse.ArgumentTypeError(message)
-        return int(text)
-
-    return read
-
-
-def time_spent(text: str) -> str:
-    """Checks `dwell`, `fixed:SECONDS` or `reported`; stays text, as options travel as JSON."""
-    try:
-        return str(TimeSpentPolicy.from_text(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def sketch_size(text: str) -> int:
-    """A power of two is not needed; `off` is 0."""
-    return 0 if text == "off" else whole(16, 1 << 16)(text)
-
-
-def rollups(text: str) -> str:
-    """Checks `1h`, `1d` or both; the shorter stands first. Stays text, as options travel as JSON."""
-    names = set(text.split(","))
-    if not names <= {"1h", "1d"}:
-        message = f"{text!r} is no roll-up: write 1h, 1d or 1h,1d"
-        raise argparse.ArgumentTypeError(message)
-    return ",".join(sorted(names, reverse=True))
+from clickstream.pipeline.option_values import (
+    duration,
+    duration_or_off,
+    rollups,
+    sketch_size,
+    time_spent,
+    whole,
+)
 
 
 class LogOptions(PipelineOptions):
@@ -268,6 +223,38 @@ class OutputOptions(PipelineOptions):
         )
 
 
+class RawStoreOptions(PipelineOptions):
+    """Where each accepted click is kept, so that windows can be computed again."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add(
+            "--raw_store",
+            choices=("mysql", "sqlite", "cassandra", "hbase", "none"),
+            default="none",
+            help="mysql: the database of --mysql; sqlite: a file in --output_dir (default: none)",
+        )
+        add(
+            "--raw_table",
+            default="clickstream_data",
+            metavar="NAME",
+            help="its table (default: clickstream_data)",
+        )
+        add("--cassandra", metavar="HOST:PORT", help="nodes to begin with, several with commas")
+        add("--cassandra_keyspace", default="clickstream", metavar="NAME", help="(default: clickstream)")
+        add("--cassandra_user", metavar="NAME", help="with --cassandra_password")
+        add("--cassandra_password", metavar="REF", help="env:NAME or file:PATH")
+        add("--cassandra_ca", metavar="FILE", help="certificate authority, to talk TLS only")
+        add("--hbase", metavar="HOST:PORT", help="HBase's Thrift server")
+        add(
+            "--retention",
+            type=duration,
+            metavar="DURATION",
+            help="remove raw clicks older than this, by buckets of ten minutes: 90d (default: keep)",
+        )
+
+
 class LiveOptions(PipelineOptions):
     """How a live job is kept running."""
 
@@ -282,7 +269,7 @@ class LiveOptions(PipelineOptions):
         )
 
 
-JOB_OPTIONS = (LogOptions, KafkaOptions, ClickOptions, MetricOptions, OutputOptions, LiveOptions)
+JOB_OPTIONS = (LogOptions, KafkaOptions, ClickOptions, MetricOptions, OutputOptions, RawStoreOptions, LiveOptions)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -47,6 +47,11 @@ class OutputDir:
         return self.path / f"{rolled_up('elasticsearch', rollup)}.ndjson"
 
     @property
+    def raw_clicks(self) -> Path:
+        """SQLite: the raw store, if it is here."""
+        return self.path / "raw_clicks.db"
+
+    @property
     def report(self) -> Path:
         """The report page."""
         return self.path / "report.html"

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,37 +16,19 @@ from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.options import ClickOptions, OutputOptions, job_parser, read_options
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.query_answer import answer_json, answer_table
+from clickstream.pipeline.range_options import RangeOptions
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
 from clickstream.transforms.totals import COLUMNS, Totals
 from clickstream.transforms.urls import UrlError, normalise_url
 
-_EARLIEST, _LATEST = datetime(1000, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc)
-
-
-def moment(text: str) -> datetime:
-    """A time in ISO 8601 (without zone: UTC) as the first whole second at or after it, in UTC: windows start at whole ones."""
-    try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        found = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
-        found = found.replace(microsecond=0) + timedelta(seconds=found.microsecond > 0)
-        if _EARLIEST <= found <= _LATEST:
-            return found
-    except (ValueError, OverflowError):
-        pass
-    message = f"{text!r} is no time: write 2026-11-01, 2026-11-01T12:30:00Z or 2026-11-01T12:30:00+05:30"
-    raise argparse.ArgumentTypeError(message)
-
-
 class QueryOptions(PipelineOptions):
-    """What is asked; all of it may be left out. Windows that start in [from, to) are counted."""
+    """What is asked; all of it may be left out."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
         add("--url", metavar="URL", help="one page, in any form that the job counts under it (default: all)")
         add("--country", metavar="NAME", help="one country, exactly as stored (default: all)")
-        add("--from", dest="from_time", type=moment, metavar="TIME", help="ISO 8601; without a zone, UTC")
-        add("--to", dest="to_time", type=moment, metavar="TIME", help="likewise; not included")
         add("--format", choices=("table", "json"), default="table", help="how the answer is printed (default: table)")
 
 
@@ -70,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _help() -> int:
-    parser = job_parser((QueryOptions, OutputOptions))
+    parser = job_parser((QueryOptions, RangeOptions, OutputOptions))
     parser.prog, parser.description = "python -m clickstream.pipeline query", __doc__
     parser.print_help()
     return 0
@@ -82,8 +63,8 @@ def row_filter(options: PipelineOptions) -> RowFilter:
     Raises:
         UserError: The URL is none, or the range is empty.
     """
-    asked, clicks = options.view_as(QueryOptions), options.view_as(ClickOptions)
-    start, end, url = asked.from_time, asked.to_time, asked.url
+    asked, clicks, of = options.view_as(QueryOptions), options.view_as(ClickOptions), options.view_as(RangeOptions)
+    start, end, url = of.from_time, of.to_time, asked.url
     if start is not None and end is not None and start >= end:
         message = f"--from={start:%Y-%m-%dT%H:%M:%SZ} is not before --to={end:%Y-%m-%dT%H:%M:%SZ}: no window starts between them."
         raise UserError(message)

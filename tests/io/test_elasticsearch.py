@@ -15,7 +15,7 @@ from apache_beam.transforms.display import DisplayData
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from rows import metric, table_of
 
-from clickstream.io.elasticsearch import BulkSender, Patience, WriteBulkFile, WriteToElasticsearch
+from clickstream.io.elasticsearch import BulkSender, WriteBulkFile, WriteToElasticsearch, patience_of
 from clickstream.io.elasticsearch_actions import ElasticsearchError, action_batches, bulk_body
 from clickstream.io.elasticsearch_setup import ElasticsearchConnection, setup_elasticsearch
 from clickstream.io.errors import UserError
@@ -171,7 +171,7 @@ class Clock:
         self.now += pause
 
     def patience(self, seconds, jitter=lambda _, most: most):
-        return Patience(seconds, lambda: self.now, self.sleep, jitter)
+        return patience_of(seconds, clock=lambda: self.now, sleep=self.sleep, jitter=jitter)
 
 
 def test_pauses_double_up_to_a_bound_and_end_with_the_time():

@@ -4,17 +4,8 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.options import (
-    ClickOptions,
-    KafkaOptions,
-    MetricOptions,
-    duration,
-    duration_or_off,
-    job_parser,
-    read_options,
-    rollups,
-    whole,
-)
+from clickstream.pipeline.option_values import duration, duration_or_off, rollups, whole
+from clickstream.pipeline.options import ClickOptions, KafkaOptions, MetricOptions, job_parser, read_options
 from clickstream.pipeline.running import parse_options, rollups_of
 from clickstream.transforms import Periods
 

@@ -9,7 +9,7 @@ from clickstream.io import sql, tables
 from clickstream.io.query import RowFilter
 from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.query import moment
+from clickstream.pipeline.option_values import moment
 from clickstream.pipeline.query_answer import answer_json, answer_table
 from clickstream.transforms.sketches import Users
 from clickstream.transforms.totals import Answer

@@ -23,7 +23,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from rows import MAX_THETA, START, document, metric, rows_of_all_kinds, sketch, table_of
 
-from clickstream.io.elasticsearch import BulkSender, Patience, WriteToElasticsearch
+from clickstream.io.elasticsearch import BulkSender, WriteToElasticsearch, patience_of
 from clickstream.io.elasticsearch_actions import (
     ElasticsearchError,
     action_batches,
@@ -184,7 +184,7 @@ def proxy(server):
 
 def sender(connection, seconds=30.0):
     """One that waits little between attempts, and not at random."""
-    return BulkSender(connection.connect(), lambda: Patience(seconds, jitter=lambda _, most: most / 50))
+    return BulkSender(connection.connect(), lambda: patience_of(seconds, jitter=lambda _, most: most / 50))
 
 
 def run(connection, tables, check_written=None, check_rejected=None, **options):

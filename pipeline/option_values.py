@@ -1,0 +1,74 @@
+"""What may stand behind an option's `=`: durations, times, policies, and what is said of anything else."""
+
+import argparse
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+from clickstream.transforms import TimeSpentPolicy
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_EARLIEST, _LATEST = datetime(1000, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc)
+
+
+def duration(text: str) -> float:
+    """Seconds of `10s`, `5m`, `2h`, `7d`, or a plain number of seconds."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        message = f"{text!r} is no duration: write 30s, 10m, 2h or 7d"
+        raise argparse.ArgumentTypeError(message)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def duration_or_off(text: str) -> float:
+    """Seconds as of `duration`, or 0 for `off`."""
+    return 0.0 if text == "off" else duration(text)
+
+
+def whole(least: int, most: int = 1 << 31) -> Callable[[str], int]:
+    """Reads a whole number within bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,10}", text) or not least <= int(text) <= most:
+            message = f"{text!r} is no whole number from {least} to {most}"
+            raise argparse.ArgumentTypeError(message)
+        return int(text)
+
+    return read
+
+
+def time_spent(text: str) -> str:
+    """Checks `dwell`, `fixed:SECONDS` or `reported`; stays text, as options travel as JSON."""
+    try:
+        return str(TimeSpentPolicy.from_text(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def sketch_size(text: str) -> int:
+    """A power of two is not needed; `off` is 0."""
+    return 0 if text == "off" else whole(16, 1 << 16)(text)
+
+
+def rollups(text: str) -> str:
+    """Checks `1h`, `1d` or both; the shorter stands first. Stays text, as options travel as JSON."""
+    names = set(text.split(","))
+    if not names <= {"1h", "1d"}:
+        message = f"{text!r} is no roll-up: write 1h, 1d or 1h,1d"
+        raise argparse.ArgumentTypeError(message)
+    return ",".join(sorted(names, reverse=True))
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601 (without zone: UTC) as the first whole second at or after it, in UTC: windows start at whole ones."""
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        found = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+        found = found.replace(microsecond=0) + timedelta(seconds=found.microsecond > 0)
+        if _EARLIEST <= found <= _LATEST:
+            return found
+    except (ValueError, OverflowError):
+        pass
+    message = f"{text!r} is no time: write 2026-11-01, 2026-11-01T12:30:00Z or 2026-11-01T12:30:00+05:30"
+    raise argparse.ArgumentTypeError(message)

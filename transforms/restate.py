@@ -1,0 +1,135 @@
+"""What a window's rows should be against what is published: the differences, and the rows that put them right."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+
+from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+from clickstream.transforms.sketches import MAX_THETA
+
+GENERATION_BITS = 50  # of a version: below them what was counted, above them how often a row was made smaller
+_KEY = ["url", "country"]
+_SUMS = ("clicks", "unique_users", "time_spent_seconds", "timed_clicks")
+_FIGURES = tuple(name for name in PAGE_METRICS_SCHEMA.names if name not in ("window_start", "window_end", *_KEY, "version"))
+_FLOATS = tuple(name for name in _FIGURES if pa.types.is_floating(PAGE_METRICS_SCHEMA.field(name).type))
+_ROUNDED = 1e-9  # as a share: what a store's way of writing a float may lose
+
+
+class WindowChange(NamedTuple):
+    """How the published rows of a window differ from those computed.
+
+    Attributes:
+        window_start_ms, window_end_ms: The window, or the period of a roll-up, ms since the epoch.
+        store: Where they are published.
+        missing, differing, needless: Rows that aren't published, that are with other figures, and that shouldn't be.
+        published, computed: Sums over all rows of the window: clicks, users row by row, seconds, and clicks of a known time.
+        kept: Fewer clicks were computed than are published, so that the rows are left as they are.
+    """
+
+    window_start_ms: int
+    window_end_ms: int
+    store: str
+    missing: int
+    differing: int
+    needless: int
+    published: dict[str, float]
+    computed: dict[str, float]
+    kept: bool = False
+
+
+class Restated(NamedTuple):
+    """The rows to write (PAGE_METRICS_SCHEMA), and what they change, a store each."""
+
+    rows: pa.Table
+    changes: list[WindowChange]
+
+
+def restate(computed: pa.Table, published: Mapping[str, pa.Table], *, fewer: bool) -> Restated:
+    """Compares rows of one window, and makes those that bring every store to what was computed.
+
+    A row is written with a version above all that are published of it, so that it wins even where it is smaller. A published row of a page that
+    no click is left of is restated with nothing counted; a row like that is taken for none.
+
+    Args:
+        computed: Rows of one window (PAGE_METRICS_SCHEMA); no row for a page without clicks.
+        published: The rows of the same window in each store (PAGE_METRICS_SCHEMA), by its name.
+        fewer: Whether a window may end up with fewer clicks. If not, and fewer were computed than are published, it is left as it is: then
+            it isn't all in what was computed from.
+    """
+    right = _frame(computed)
+    found = {store: _frame(rows) for store, rows in published.items()}
+    sides = {store: _side_by_side(right, rows) for store, rows in found.items()}
+    kept = not fewer and any(rows["clicks"].sum() > right["clicks"].sum() for rows in found.values())
+    changes = [_change(store, sides[store], right, rows, kept=kept) for store, rows in found.items()]
+    changes = [change for change in changes if change.missing or change.differing or change.needless]
+    if kept or not changes:
+        return Restated(PAGE_METRICS_SCHEMA.empty_table(), changes)
+    emptied = pl.concat([_emptied(rows.join(right, on=_KEY, how="anti")) for rows in found.values()])
+    wanted = pl.concat([right, emptied.unique(_KEY, keep="first", maintain_order=True)])
+    return Restated(_with_winning_versions(wanted, pl.concat(sides.values())), changes)
+
+
+def _frame(rows: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(rows.select(PAGE_METRICS_SCHEMA.names)))
+
+
+def _side_by_side(right: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+    """All keys of both, the published version, and what is wrong: `missing`, `differing`, `needless` or null."""
+    both = right.join(published, on=_KEY, how="full", suffix="_published", coalesce=True)
+    there, wanted = pl.col("clicks_published").fill_null(0) > 0, pl.col("version").is_not_null()
+    differs = pl.any_horizontal(_differs(name) for name in _FIGURES)
+    wrong = (
+        pl.when(wanted & ~there)
+        .then(pl.lit("missing"))
+        .when(there & ~wanted)
+        .then(pl.lit("needless"))
+        .when(there & differs)
+        .then(pl.lit("differing"))
+    )
+    return both.select(*_KEY, "version_published", wrong=wrong)
+
+
+def _differs(name: str) -> pl.Expr:
+    mine, theirs = pl.col(name), pl.col(f"{name}_published")
+    if name not in _FLOATS:
+        return mine.ne_missing(theirs)
+    apart = (mine - theirs).abs() > _ROUNDED * pl.max_horizontal(mine.abs(), pl.lit(1.0))
+    return apart.fill_null(mine.is_null() != theirs.is_null())
+
+
+def _change(store: str, sides: pl.DataFrame, right: pl.DataFrame, published: pl.DataFrame, *, kept: bool) -> WindowChange:
+    one = (published if right.is_empty() else right).head(1)
+    start, end = (int(one[name].dt.epoch("ms").sum()) for name in ("window_start", "window_end"))
+    missing, differing, needless = ((sides["wrong"] == name).sum() for name in ("missing", "differing", "needless"))
+    return WindowChange(start, end, store, missing, differing, needless, _sums(published), _sums(right), kept)
+
+
+def _sums(rows: pl.DataFrame) -> dict[str, float]:
+    return {name: rows[name].sum() for name in _SUMS}
+
+
+def _emptied(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with nothing counted: what was measured is 0, what wasn't stays null."""
+    nothing = {name: 0 for name in ("clicks", "unique_users", "time_spent_seconds", "timed_clicks", "version")}
+    measured = {"sessions": 0, "bounces": 0, "users_theta": MAX_THETA, "users_sketch": "[]"}
+    unknown = ("avg_time_spent", "median_time_spent", "p90_time_spent", "time_spent_histogram")
+    return rows.with_columns(
+        *(pl.lit(value).cast(rows.schema[name]).alias(name) for name, value in nothing.items()),
+        *(pl.when(pl.col(name).is_not_null()).then(pl.lit(value)).alias(name) for name, value in measured.items()),
+        *(pl.lit(None).cast(rows.schema[name]).alias(name) for name in unknown),
+    ).with_columns(pl.col(name).cast(rows.schema[name]) for name in measured)
+
+
+def _with_winning_versions(wanted: pl.DataFrame, sides: pl.DataFrame) -> pa.Table:
+    """The rows that are wrong in any store, with the lowest version that wins in all of them."""
+    wrong, stands = pl.col("wrong").is_not_null(), pl.col("version_published")
+    replaced = (wrong & stands.is_not_null()).any().alias("replaced")
+    published = sides.group_by(_KEY).agg(wrong.any(), replaced, stands.max()).filter("wrong")
+    rows = wanted.join(published, on=_KEY, how="inner", maintain_order="left")
+    unit = 1 << GENERATION_BITS
+    same = stands.fill_null(0) // unit * unit + pl.col("version")
+    wins = pl.when("replaced").then(same > stands).otherwise(same >= stands.fill_null(0))
+    winning = pl.when(wins).then(same).otherwise(same + unit)
+    return rows.with_columns(version=winning).select(PAGE_METRICS_SCHEMA.names).to_arrow().cast(PAGE_METRICS_SCHEMA)

@@ -1,0 +1,71 @@
+"""`RestateRows`: computed rows and published ones to those that must be written, and to what they change."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from clickstream.transforms.restate import WindowChange, restate
+from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+
+_COMPUTED = ""
+_KEYED = tuple[int, tuple[str, pa.Table]]
+
+
+@dataclass(eq=False)
+class RestateRows(beam.PTransform):
+    """Computed rows against what is published, window by window.
+
+    In: `{"computed": …, "published": {store: …}}`, tables of PAGE_METRICS_SCHEMA, bounded, any windows in a table. Out, by name: `rows`, tables
+    of the rows that bring every store to what was computed, one window each; and `changes` (`WindowChange`), one a window and store that
+    differ.
+
+    Attributes:
+        fewer: As of `restate`.
+    """
+
+    fewer: bool = False
+
+    def __ror__(self, inputs: Any, label: str | None = None) -> Any:
+        # Beam takes a dict of PCollections, not one within it.
+        published = {f"published:{name}": rows for name, rows in inputs["published"].items()}
+        return super().__ror__({"computed": inputs["computed"], **published}, label)
+
+    def expand(self, inputs: dict[str, beam.PCollection]) -> Any:
+        names = {label: label.partition(":")[2] for label in inputs}
+        by_window = [
+            rows | f"ByWindow{name}" >> beam.FlatMap(_by_window, name).with_output_types(_KEYED)
+            for label, rows in inputs.items()
+            for name in [names[label]]
+        ]
+        stores = [name for name in names.values() if name != _COMPUTED]
+        compare = beam.ParDo(_Restate(stores, fewer=self.fewer)).with_output_types(pa.Table, changes=WindowChange)
+        return (
+            tuple(by_window)
+            | "All" >> beam.Flatten()
+            | "Windows" >> beam.GroupByKey()
+            | "Restate" >> compare.with_outputs("changes", main="rows")
+        )
+
+
+def _by_window(rows: pa.Table, name: str) -> Iterator[tuple[int, tuple[str, pa.Table]]]:
+    for start in rows["window_start"].unique():
+        yield start.value, (name, rows.filter(pa.compute.equal(rows["window_start"], start)))
+
+
+class _Restate(beam.DoFn):
+    def __init__(self, stores: list[str], *, fewer: bool) -> None:
+        self._stores, self._fewer = stores, fewer
+
+    def process(self, window: tuple[int, Iterable[tuple[str, pa.Table]]]) -> Iterator[Any]:
+        tables: dict[str, list[pa.Table]] = {name: [] for name in (_COMPUTED, *self._stores)}
+        for name, rows in window[1]:
+            tables[name].append(rows.select(PAGE_METRICS_SCHEMA.names))
+        merged = {name: pa.concat_tables([PAGE_METRICS_SCHEMA.empty_table(), *parts]) for name, parts in tables.items()}
+        restated = restate(merged.pop(_COMPUTED), merged, fewer=self._fewer)
+        if restated.rows.num_rows:
+            yield restated.rows
+        for change in restated.changes:
+            yield beam.pvalue.TaggedOutput("changes", change)
