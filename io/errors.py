@@ -2,7 +2,7 @@
 
 import re
 
-_NAMES = "UserError|SecretError|ElasticsearchError|ElasticsearchUnavailableError"  # all are UserErrors
+_NAMES = "UserError|SecretError|ElasticsearchError|ElasticsearchUnavailableError|RawStoreUnavailableError"  # all are UserErrors
 _MARKED = re.compile(rf"(?:^|[\s.])(?:{_NAMES}): (.*?)(?: \[while running|\n|$)")
 
 

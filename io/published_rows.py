@@ -7,8 +7,10 @@ from functools import partial
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clickstream.io.elasticsearch_setup import ElasticsearchConnection, ask
+from clickstream.io.errors import UserError
 from clickstream.io.query import RowFilter
 from clickstream.io.query_elasticsearch import read_elasticsearch_rows
 from clickstream.io.query_sql import read_sql_rows
@@ -43,11 +45,16 @@ class ReadPublishedRows(beam.PTransform):
     Attributes:
         reader: Where from.
         start_ms, end_ms: The range, ms since the epoch, whole seconds.
+        window_seconds: How long the windows are; None: of any length.
+
+    Raises:
+        UserError: The rows are of other windows: they would be taken for wrong.
     """
 
     reader: Reader
     start_ms: int
     end_ms: int
+    window_seconds: int | None = None
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
         starts = range(self.start_ms, self.end_ms, _STRETCH_MS)
@@ -56,12 +63,21 @@ class ReadPublishedRows(beam.PTransform):
             root
             | "Stretches" >> beam.Create(stretches)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(_read, self.reader).with_output_types(pa.Table)
+            | "Read" >> beam.FlatMap(_read, self.reader, self.window_seconds).with_output_types(pa.Table)
         )
 
 
-def _read(stretch: tuple[int, int], reader: Reader) -> Iterator[pa.Table]:
+def _read(stretch: tuple[int, int], reader: Reader, window_seconds: int | None) -> Iterator[pa.Table]:
     start, end = (datetime.fromtimestamp(edge // 1000, timezone.utc) for edge in stretch)
     for page in reader(RowFilter(start=start, end=end), PAGE_METRICS_SCHEMA.names):
         if page.num_rows:
+            _check_length(page, window_seconds)
             yield page
+
+
+def _check_length(page: pa.Table, window_seconds: int | None) -> None:
+    lengths = pc.unique(pc.subtract(page["window_end"].cast(pa.int64()), page["window_start"].cast(pa.int64())))
+    other = [length / 1000 for length in lengths.to_pylist() if length != (window_seconds or 0) * 1000]
+    if window_seconds is not None and other:
+        message = f"Windows of {other[0]:g} s are published in this range, not of {window_seconds} s: give --window_seconds={other[0]:g}."
+        raise UserError(message)

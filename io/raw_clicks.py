@@ -16,7 +16,9 @@ FAMILIES = {
     "geo_data": ("country", "city"),
     "user_agent_data": ("browser", "os", "device"),
 }
-BUCKET_MS = 600_000  # at 10,000 clicks/s, the 16 shards of one hold 375,000 clicks each: what a Cassandra partition bears
+BUCKET_MS = (
+    600_000  # at 10,000 clicks/s, the 16 shards of one hold 375,000 clicks each: what a Cassandra partition bears
+)
 SHARDS = 16
 _SAME_CLICK = ("user_id", "url", "country", "row_key")  # and the timestamp, as where equal clicks count once
 RAW_CLICK_SCHEMA = pa.schema(

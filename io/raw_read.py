@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clickstream.io.raw_clicks import BUCKET_MS
 from clickstream.io.raw_store import RawStoreConnection, Split
@@ -22,14 +23,16 @@ class ReadRawClicks(beam.PTransform):
         connection: The store.
         start_ms, end_ms: The range, ms since the epoch.
         around_ms: How far around it clicks matter: the session gap, where sessions are told.
+        without_user: Whose clicks are left out; None: nobody's.
     """
 
     connection: RawStoreConnection
     start_ms: int
     end_ms: int
     around_ms: int = 0
+    without_user: str | None = None
 
-    def expand(self, root: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
+    def expand(self, root: beam.pvalue.PBegin) -> Any:
         read = beam.ParDo(_ReadSplit(self)).with_output_types(pa.Table, before=pa.Table)
         found = (
             root
@@ -53,7 +56,7 @@ class ReadRawClicks(beam.PTransform):
 
 class _ReadSplit(beam.DoFn):
     def __init__(self, source: ReadRawClicks) -> None:
-        self._connection = source.connection
+        self._connection, self._without_user = source.connection, source.without_user
         start, end, around = source.start_ms, source.end_ms, source.around_ms
         self._parts = [(start - around, start, False), (start, end, True), (end, end + around, False)]
 
@@ -63,8 +66,14 @@ class _ReadSplit(beam.DoFn):
     def process(self, split: Split) -> Iterator[Any]:
         for first, end, counted in self._parts:
             if first < split.bucket_ms + BUCKET_MS and split.bucket_ms < end:
-                for clicks in self._store.read(split, first, end):
+                for found in self._store.read(split, first, end):
+                    clicks = self._others(found)
                     yield clicks if counted else beam.pvalue.TaggedOutput("before", clicks)
+
+    def _others(self, clicks: pa.Table) -> pa.Table:
+        if self._without_user is None:
+            return clicks
+        return clicks.filter(pc.not_equal(clicks["user_id"], self._without_user))
 
     def teardown(self) -> None:
         self._store.close()

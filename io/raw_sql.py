@@ -76,7 +76,9 @@ class SqlRawStore:
         """Adds those that aren't there yet."""
         refused: dict[int, str] = {}
         numbered = clicks.append_column("row", pa.array(np.arange(clicks.num_rows)))
-        numbered = numbered.sort_by([("timestamp", "ascending"), ("click_id", "ascending")])  # as the key: all writers lock in one order
+        numbered = numbered.sort_by(
+            [("timestamp", "ascending"), ("click_id", "ascending")]
+        )  # as the key: all writers lock in one order
         for start in range(0, clicks.num_rows, _BATCH_ROWS):
             part = numbered.slice(start, _BATCH_ROWS)
             found = {each.row[1]: each.detail for each in self._writer.write(rows_of.to_columns(part))}

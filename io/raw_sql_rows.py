@@ -28,15 +28,11 @@ def clicks_table(name: str) -> sa.Table:
     columns = [
         sa.Column("click_id", sql_types.KEY, nullable=False)
         if name == "click_id"
-        else sa.Column(
-            COLUMNS[name], _KINDS.get(name, sql_types.LONG_TEXT), nullable=CLICK_SCHEMA.field(name).nullable
-        )
+        else sa.Column(COLUMNS[name], _KINDS.get(name, sql_types.LONG_TEXT), nullable=CLICK_SCHEMA.field(name).nullable)
         for name in _ORDER
     ]
     key = sa.PrimaryKeyConstraint(TIME, "click_id")
-    return sa.Table(
-        tables.check_name(name), sa.MetaData(), *columns, key, sqlite_with_rowid=False, **sql_types.MYSQL
-    )
+    return sa.Table(tables.check_name(name), sa.MetaData(), *columns, key, sqlite_with_rowid=False, **sql_types.MYSQL)
 
 
 def buckets_table(name: str) -> sa.Table:
@@ -91,9 +87,7 @@ def from_rows(rows: Iterable[Sequence[Any]], names: Sequence[str] = CLICK_SCHEMA
     fields = [CLICK_SCHEMA.field(name) for name in names]
     cells = list(zip(*rows, strict=True)) or [()] * len(fields)
     columns = [
-        sql_types.times_from_text(column, field.type)
-        if field.name in _TIMES
-        else pa.array(column, field.type)
+        sql_types.times_from_text(column, field.type) if field.name in _TIMES else pa.array(column, field.type)
         for column, field in zip(cells, fields, strict=True)
     ]
     return pa.table(columns, schema=pa.schema(fields))

@@ -71,15 +71,19 @@ class _WriteRawClicks(beam.DoFn):
         patience = Patience(
             self._retry_seconds, _OUTAGE, RawStoreUnavailableError, on_retry=lambda: self._retries.inc()
         )
-        while True:
-            try:
-                refused = self._store.write(rows)
-                self._store.mark(rows["bucket"].unique().to_pylist())
-            except RawStoreUnavailableError as error:
-                patience.wait(str(error))
-            else:
-                _OUTAGE.worked()
-                return refused
+        while (refused := self._try(rows, patience)) is None:
+            pass
+        return refused
+
+    def _try(self, rows: pa.Table, patience: Patience) -> dict[int, str] | None:
+        try:
+            refused = self._store.write(rows)
+            self._store.mark(rows["bucket"].unique().to_pylist())
+        except RawStoreUnavailableError as error:
+            patience.wait(str(error))
+            return None
+        _OUTAGE.worked()
+        return refused
 
     def teardown(self) -> None:
         self._store.close()

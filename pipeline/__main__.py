@@ -13,6 +13,9 @@ COMMANDS = {
     "generate": "write a sample click log, or feed a topic",
     "setup-sinks": "create and check the tables, procedures and index of the sinks, and end",
     "replay-dead-letters": "parse rejected records again, and count what is now accepted",
+    "reprocess": "compute windows again from the raw store, and restate what differs",
+    "verify": "compare raw store, MySQL and Elasticsearch window by window",
+    "forget": "remove a user's clicks, and restate what counted them",
     "query": "clicks, users and time spent of a page, a country and a range, from any store",
 }
 

@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from clickstream.io.elasticsearch import WriteBulkFile
 from clickstream.io.files import LogFile, ReadClickLogs, compression_of, match_logs
 from clickstream.io.progress import NoteProgress, read_progress
+from clickstream.io.raw_write import WriteRawClicks
 from clickstream.io.report import RunCounts, write_report
 from clickstream.io.sample import SampleOptions, write_log
 from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, setup_sql
@@ -22,6 +23,7 @@ from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options
 from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
+from clickstream.pipeline.raw import expire, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import measure_step, mendable_errors, parse_options, quiet_beam, rollups_of, runner_of
 from clickstream.pipeline.summary import ProgressLine, print_summary
 from clickstream.transforms import CutByWindow, ParseClicks, Periods, SumByPage
@@ -41,6 +43,9 @@ def main(argv: Sequence[str]) -> int:
     run = describe_run(options)
     output.prepare()
     output.check(run)
+    raw_store = raw_store_of(options)
+    set_up_raw_store(raw_store)
+    expire(raw_store, options)
     if run["sample"]:
         write_log(output.sample, SAMPLE)
     started = time.monotonic()
@@ -78,7 +83,7 @@ def run_batch(options: PipelineOptions, output: OutputDir, pattern: str) -> Coun
 
 def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: Path) -> Job:
     """The embedded job's steps: the same tables and documents that the servers would get."""
-    metrics, results = options.view_as(MetricOptions), options.view_as(OutputOptions)
+    metrics, results, raw_store = options.view_as(MetricOptions), options.view_as(OutputOptions), raw_store_of(options)
     database = SqlConnection("sqlite", str(output.database.absolute()))
 
     def output_of(name: str, periods: Periods | None) -> Output:
@@ -98,6 +103,7 @@ def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: 
         cut=CutByWindow(metrics.window_seconds, _shards(options)),
         outputs={"": output_of("", None)} | {p.name: output_of(p.name, p) for p in rollups_of(options)},
         write_dead_letters=WriteDeadLettersToSql(database),
+        store_raw=raw_store and WriteRawClicks(raw_store),
         note_progress=NoteProgress(str(notes)),
     )
 

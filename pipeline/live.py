@@ -2,14 +2,12 @@
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from types import FrameType
 
 import apache_beam as beam
 import grpc  # type: ignore[import-untyped]
@@ -19,10 +17,13 @@ from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, 
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
+from clickstream.io.raw_store import RawStoreConnection
+from clickstream.io.raw_write import WriteRawClicks
 from clickstream.pipeline.java_reader import check_reader, read_by_java
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.prism import find_prism
+from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import (
     longest_periods,
     measure_step,
@@ -34,6 +35,7 @@ from clickstream.pipeline.running import (
 )
 from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.pipeline.status import StatusLine
+from clickstream.pipeline.stopping import stop_on_signals
 from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING, note_progress
 from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, SumByPage
 from clickstream.transforms.event_time import LatestEventTime
@@ -57,14 +59,17 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(message)
     sinks = sinks_of(options)
     check_kafka(_connection(options), kafka.topic)
+    raw_store = raw_store_of(options)
     sinks.set_up()
+    set_up_raw_store(raw_store)
     bounded = kafka.until == "now"
     check_reader(options)
     pipeline = beam.Pipeline(runner=_engine(options, bounded=bounded), options=options)
-    wire(pipeline, live_job(options, sinks))
-    stop = _stop_on_signals()
+    wire(pipeline, live_job(options, sinks, raw_store))
+    stop = stop_on_signals()
     quiet_beam()
     _quiet_loss_of_runner()
+    expire_hourly(raw_store, options)
     try:
         with mendable_errors():
             return _run(pipeline, stop)
@@ -85,7 +90,7 @@ def _run(pipeline: beam.Pipeline, stop: threading.Event) -> int:
         raise
 
 
-def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
+def live_job(options: PipelineOptions, sinks: Sinks, raw_store: RawStoreConnection | None = None) -> Job:
     """The live job's steps."""
     metrics = options.view_as(MetricOptions)
     measure = measure_step(options, live=True, shards=metrics.shards or 1)
@@ -97,6 +102,7 @@ def live_job(options: PipelineOptions, sinks: Sinks) -> Job:
         cut=CutByWindow(metrics.window_seconds, metrics.shards or 1),
         outputs=_outputs(options, sinks, measure),
         write_dead_letters=sinks.write_dead_letters(options),
+        store_raw=raw_store and WriteRawClicks(raw_store),
         commit=None
         if by_java
         else CommitOffsets(
@@ -182,18 +188,6 @@ def _engine(options: PipelineOptions, *, bounded: bool) -> str:
     if prism.prism_log_level == "info":  # its default: it would announce each job and worker
         prism.prism_log_level = "error"
     return "PrismRunner"
-
-
-def _stop_on_signals() -> threading.Event:
-    """An event that SIGINT and SIGTERM set. Beam's own handler would end Prism first, and hang."""
-    stop = threading.Event()
-
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, ask)
-    return stop
 
 
 def _quiet_loss_of_runner() -> None:

@@ -21,6 +21,7 @@ from clickstream.pipeline.sinks import elasticsearch_of, server_of
 from clickstream.transforms.totals import COLUMNS, Totals
 from clickstream.transforms.urls import UrlError, normalise_url
 
+
 class QueryOptions(PipelineOptions):
     """What is asked; all of it may be left out."""
 

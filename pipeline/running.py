@@ -9,8 +9,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.secrets import resolve_secret
-from clickstream.pipeline.options import ClickOptions, MetricOptions
+from clickstream.pipeline.options import ClickOptions, MetricOptions, RawStoreOptions
 from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, Periods, TimeSpentPolicy
+from clickstream.transforms.parse import ALL_COLUMNS
 from clickstream.transforms.pseudonyms import Pseudonyms
 
 _LIVE_MAX_AGE_SECONDS = 7 * 86_400.0
@@ -29,7 +30,7 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
     measure = measure_step(options, live=live)
     dwells = measure.policy.name == "dwell"
     return ParseOptions(
-        columns=(*METRIC_COLUMNS, "row_key") if measure.needs_row_key else METRIC_COLUMNS,
+        columns=_columns(options, measure),
         normalise_urls=clicks.url_normalisation == "on",
         max_event_age_seconds=(_LIVE_MAX_AGE_SECONDS if live else None) if age is None else (age or None),
         max_clock_skew_seconds=clicks.max_clock_skew or None,
@@ -39,6 +40,17 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
         periods=longest_periods(options),
         user_key=user_key(options),
     )
+
+
+def _columns(options: PipelineOptions, measure: MeasureTimeSpent) -> tuple[str, ...]:
+    if keeps_raw_clicks(options):
+        return ALL_COLUMNS
+    return (*METRIC_COLUMNS, "row_key") if measure.needs_row_key else METRIC_COLUMNS
+
+
+def keeps_raw_clicks(options: PipelineOptions) -> bool:
+    """Whether clicks are kept in a raw store."""
+    return bool(options.view_as(RawStoreOptions).raw_store != "none")
 
 
 def user_key(options: PipelineOptions) -> Callable[[], str] | None:
@@ -67,11 +79,20 @@ def measure_step(options: PipelineOptions, *, live: bool = False, shards: int = 
     return MeasureTimeSpent(
         TimeSpentPolicy.from_text(metrics.time_spent),
         session_gap_seconds=max(1, round(metrics.session_gap)),
-        deduplicate=None if metrics.deduplicate is None else metrics.deduplicate == "row_key",
+        deduplicate=_deduplicate(options),
         window_seconds=metrics.window_seconds,
         allowed_lateness_seconds=int(metrics.allowed_lateness) if live else 0,
         shards=shards,
     )
+
+
+def _deduplicate(options: PipelineOptions) -> bool | None:
+    """With a raw store always: that holds a click once, and what is computed from it must be the same."""
+    asked, kept = options.view_as(MetricOptions).deduplicate, keeps_raw_clicks(options)
+    if asked == "off" and kept:
+        message = "--deduplicate=off counts equal clicks twice, which a raw store holds once: leave out one of --deduplicate and --raw_store."
+        raise UserError(message)
+    return asked == "row_key" or kept if asked or kept else None
 
 
 def rollups_of(options: PipelineOptions) -> list[Periods]:

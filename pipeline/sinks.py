@@ -48,8 +48,8 @@ class Sinks:
                 check(database)
         if self.sql is not None:
             for rollup in self.rollups:
-                setup_sql(_table(self.sql, rollup))
-                check_sql(_table(self.sql, rollup))
+                setup_sql(self.table(rollup))
+                check_sql(self.table(rollup))
         if self.elasticsearch is not None:
             client = self.elasticsearch.connect()
             for rollup in ("", *self.rollups):
@@ -57,12 +57,18 @@ class Sinks:
                 check_elasticsearch(client, rolled_up(self.index, rollup))
             client.close()
 
+    def table(self, rollup: str = "") -> SqlConnection:
+        """The database with the table of the windows, or of a roll-up, as its own. Only where there is a database."""
+        if self.sql is None:
+            message = "There is no SQL sink."
+            raise ValueError(message)
+        return replace(self.sql, metrics_table=rolled_up(self.sql.metrics_table, rollup))
+
     def write_rows(self, rollup: str = "") -> dict[str, beam.PTransform]:
         """The sinks of result rows, by label: of the windows, or of a roll-up."""
         sinks: dict[str, beam.PTransform] = {}
         if self.sql is not None:
-            table = _table(self.sql, rollup)
-            sinks["WriteToSql" if self.sql.is_sqlite else "WriteToMySql"] = WriteToSql(table)
+            sinks["WriteToSql" if self.sql.is_sqlite else "WriteToMySql"] = WriteToSql(self.table(rollup))
         if self.elasticsearch is not None:
             index = rolled_up(self.index, rollup)
             sinks["WriteToElasticsearch"] = WriteToElasticsearch(self.elasticsearch, index)
@@ -78,10 +84,6 @@ class Sinks:
             topic=self.dead_letters,
             kafka_config=load_kafka_config(kafka.kafka_config) if kafka.kafka_config else {},
         )
-
-
-def _table(database: SqlConnection, rollup: str) -> SqlConnection:
-    return replace(database, metrics_table=rolled_up(database.metrics_table, rollup))
 
 
 def sinks_of(options: PipelineOptions) -> Sinks:

@@ -12,7 +12,9 @@ from clickstream.transforms.sketches import MAX_THETA
 GENERATION_BITS = 50  # of a version: below them what was counted, above them how often a row was made smaller
 _KEY = ["url", "country"]
 _SUMS = ("clicks", "unique_users", "time_spent_seconds", "timed_clicks")
-_FIGURES = tuple(name for name in PAGE_METRICS_SCHEMA.names if name not in ("window_start", "window_end", *_KEY, "version"))
+_FIGURES = tuple(
+    name for name in PAGE_METRICS_SCHEMA.names if name not in ("window_start", "window_end", *_KEY, "version")
+)
 _FLOATS = tuple(name for name in _FIGURES if pa.types.is_floating(PAGE_METRICS_SCHEMA.field(name).type))
 _ROUNDED = 1e-9  # as a share: what a store's way of writing a float may lose
 
@@ -25,7 +27,7 @@ class WindowChange(NamedTuple):
         store: Where they are published.
         missing, differing, needless: Rows that aren't published, that are with other figures, and that shouldn't be.
         published, computed: Sums over all rows of the window: clicks, users row by row, seconds, and clicks of a known time.
-        kept: Fewer clicks were computed than are published, so that the rows are left as they are.
+        kept: Too few clicks were computed, so that the rows are left as they are.
     """
 
     window_start_ms: int
@@ -46,7 +48,7 @@ class Restated(NamedTuple):
     changes: list[WindowChange]
 
 
-def restate(computed: pa.Table, published: Mapping[str, pa.Table], *, fewer: bool) -> Restated:
+def restate(computed: pa.Table, published: Mapping[str, pa.Table], *, fewer: int = 0) -> Restated:
     """Compares rows of one window, and makes those that bring every store to what was computed.
 
     A row is written with a version above all that are published of it, so that it wins even where it is smaller. A published row of a page that
@@ -55,13 +57,13 @@ def restate(computed: pa.Table, published: Mapping[str, pa.Table], *, fewer: boo
     Args:
         computed: Rows of one window (PAGE_METRICS_SCHEMA); no row for a page without clicks.
         published: The rows of the same window in each store (PAGE_METRICS_SCHEMA), by its name.
-        fewer: Whether a window may end up with fewer clicks. If not, and fewer were computed than are published, it is left as it is: then
-            it isn't all in what was computed from.
+        fewer: How many clicks less than are published may have been computed. If it's less by more, then not all of the window is in what was
+            computed from, and it is left as it is.
     """
     right = _frame(computed)
     found = {store: _frame(rows) for store, rows in published.items()}
     sides = {store: _side_by_side(right, rows) for store, rows in found.items()}
-    kept = not fewer and any(rows["clicks"].sum() > right["clicks"].sum() for rows in found.values())
+    kept = any(rows["clicks"].sum() > right["clicks"].sum() + fewer for rows in found.values())
     changes = [_change(store, sides[store], right, rows, kept=kept) for store, rows in found.items()]
     changes = [change for change in changes if change.missing or change.differing or change.needless]
     if kept or not changes:
@@ -99,20 +101,22 @@ def _differs(name: str) -> pl.Expr:
     return apart.fill_null(mine.is_null() != theirs.is_null())
 
 
-def _change(store: str, sides: pl.DataFrame, right: pl.DataFrame, published: pl.DataFrame, *, kept: bool) -> WindowChange:
+def _change(
+    store: str, sides: pl.DataFrame, right: pl.DataFrame, published: pl.DataFrame, *, kept: bool
+) -> WindowChange:
     one = (published if right.is_empty() else right).head(1)
     start, end = (int(one[name].dt.epoch("ms").sum()) for name in ("window_start", "window_end"))
-    missing, differing, needless = ((sides["wrong"] == name).sum() for name in ("missing", "differing", "needless"))
+    missing, differing, needless = (int((sides["wrong"] == name).sum()) for name in ("missing", "differing", "needless"))
     return WindowChange(start, end, store, missing, differing, needless, _sums(published), _sums(right), kept)
 
 
 def _sums(rows: pl.DataFrame) -> dict[str, float]:
-    return {name: rows[name].sum() for name in _SUMS}
+    return {name: round(float(rows[name].sum()), 3) for name in _SUMS}
 
 
 def _emptied(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows with nothing counted: what was measured is 0, what wasn't stays null."""
-    nothing = {name: 0 for name in ("clicks", "unique_users", "time_spent_seconds", "timed_clicks", "version")}
+    nothing = dict.fromkeys(("clicks", "unique_users", "time_spent_seconds", "timed_clicks", "version"), 0)
     measured = {"sessions": 0, "bounces": 0, "users_theta": MAX_THETA, "users_sketch": "[]"}
     unknown = ("avg_time_spent", "median_time_spent", "p90_time_spent", "time_spent_histogram")
     return rows.with_columns(

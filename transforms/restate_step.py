@@ -1,11 +1,13 @@
 """`RestateRows`: computed rows and published ones to those that must be written, and to what they change."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.transforms.window import GlobalWindows
 
 from clickstream.transforms.restate import WindowChange, restate
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
@@ -23,25 +25,27 @@ class RestateRows(beam.PTransform):
     differ.
 
     Attributes:
-        fewer: As of `restate`.
+        fewer: As of `restate`, by the window's start in ms since the epoch; 0 for others.
     """
 
-    fewer: bool = False
+    fewer: Mapping[int, int] = field(default_factory=dict)
 
     def __ror__(self, inputs: Any, label: str | None = None) -> Any:
         # Beam takes a dict of PCollections, not one within it.
         published = {f"published:{name}": rows for name, rows in inputs["published"].items()}
         return super().__ror__({"computed": inputs["computed"], **published}, label)
 
-    def expand(self, inputs: dict[str, beam.PCollection]) -> Any:
+    def expand(self, inputs: Any) -> Any:
         names = {label: label.partition(":")[2] for label in inputs}
         by_window = [
-            rows | f"ByWindow{name}" >> beam.FlatMap(_by_window, name).with_output_types(_KEYED)
+            rows
+            | f"AtAnyTime{name}" >> beam.WindowInto(GlobalWindows())
+            | f"ByWindow{name}" >> beam.FlatMap(_by_window, name).with_output_types(_KEYED)
             for label, rows in inputs.items()
             for name in [names[label]]
         ]
         stores = [name for name in names.values() if name != _COMPUTED]
-        compare = beam.ParDo(_Restate(stores, fewer=self.fewer)).with_output_types(pa.Table, changes=WindowChange)
+        compare = beam.ParDo(_Restate(stores, self.fewer)).with_output_types(pa.Table, changes=WindowChange)
         return (
             tuple(by_window)
             | "All" >> beam.Flatten()
@@ -52,11 +56,11 @@ class RestateRows(beam.PTransform):
 
 def _by_window(rows: pa.Table, name: str) -> Iterator[tuple[int, tuple[str, pa.Table]]]:
     for start in rows["window_start"].unique():
-        yield start.value, (name, rows.filter(pa.compute.equal(rows["window_start"], start)))
+        yield start.value, (name, rows.filter(pc.equal(rows["window_start"], start)))
 
 
 class _Restate(beam.DoFn):
-    def __init__(self, stores: list[str], *, fewer: bool) -> None:
+    def __init__(self, stores: list[str], fewer: Mapping[int, int]) -> None:
         self._stores, self._fewer = stores, fewer
 
     def process(self, window: tuple[int, Iterable[tuple[str, pa.Table]]]) -> Iterator[Any]:
@@ -64,7 +68,7 @@ class _Restate(beam.DoFn):
         for name, rows in window[1]:
             tables[name].append(rows.select(PAGE_METRICS_SCHEMA.names))
         merged = {name: pa.concat_tables([PAGE_METRICS_SCHEMA.empty_table(), *parts]) for name, parts in tables.items()}
-        restated = restate(merged.pop(_COMPUTED), merged, fewer=self._fewer)
+        restated = restate(merged.pop(_COMPUTED), merged, fewer=self._fewer.get(window[0], 0))
         if restated.rows.num_rows:
             yield restated.rows
         for change in restated.changes:

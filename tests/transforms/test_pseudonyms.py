@@ -191,7 +191,7 @@ def test_what_is_no_id_is_refused_all_the_same_and_when_replayed(user) -> None:
 IDS = st.builds(
     lambda head, tail: f"~{head}~{tail}",
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
-    st.text("0123456789abcdef", min_size=6, max_size=12),
+    st.text("ghjkqvwxyz", min_size=6, max_size=12),
 ).filter(lambda user: len(user.strip()) >= 6)
 CUTS = st.sampled_from(
     [

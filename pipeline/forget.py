@@ -1,0 +1,84 @@
+"""`forget`: a user's clicks out of the raw store, and out of every figure that counts them."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from clickstream.io.errors import UserError
+from clickstream.io.raw_store import RawStore
+from clickstream.pipeline.changes import show_changes
+from clickstream.pipeline.options import (
+    ClickOptions,
+    MetricOptions,
+    OutputOptions,
+    RawStoreOptions,
+    job_parser,
+    read_options,
+)
+from clickstream.pipeline.raw import needed_raw_store
+from clickstream.pipeline.reprocess import around_ms, leased, stretches
+from clickstream.pipeline.restating import Restating
+from clickstream.pipeline.running import user_key
+from clickstream.pipeline.sinks import sinks_of
+from clickstream.transforms.pseudonyms import Pseudonyms
+
+
+class ForgetOptions(PipelineOptions):
+    """Who is forgotten."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--user", metavar="ID", help="the user_id, as it stands in the events")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Forgets a user. Returns the exit status. However it ends, it may be run again.
+
+    Raises:
+        UserError: An option is wrong, a store can't be reached, or another job reprocesses.
+    """
+    if {"-h", "--help"} & set(argv):
+        parser = job_parser((ForgetOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions))
+        parser.prog, parser.description = "python -m clickstream.pipeline forget", __doc__
+        parser.print_help()
+        return 0
+    options = read_options(argv)
+    user = stored_id(options)
+    work = Restating(options, needed_raw_store(options), sinks_of(options), write=True, without_user=user)
+    work.sinks.set_up()
+    with leased(work) as store:
+        _forget(work, store, user)
+    return 0
+
+
+def stored_id(options: PipelineOptions) -> str:
+    """The user's id as it is stored: with --hash_user_ids, the pseudonym.
+
+    Raises:
+        UserError: None is given.
+    """
+    user, key = options.view_as(ForgetOptions).user, user_key(options)
+    if not user:
+        message = "forget needs --user=ID."
+        raise UserError(message)
+    return str(user) if key is None else Pseudonyms(key()).of(user)
+
+
+def _forget(work: Restating, store: RawStore, user: str) -> None:
+    """First the figures, then the clicks: if it ends in between, the next run finds the clicks again."""
+    found = _clicks_of(store, user)
+    clicks = [millis for times in found.values() for millis in times]
+    work = replace(work, fewer=tuple(clicks))
+    covered = stretches(found, around_ms(work))
+    show_changes([change for stretch in covered for change in work.run(*stretch)], written=True)
+    for bucket in found:
+        store.delete_user(user, bucket)
+    sys.stdout.write(f"{len(clicks)} clicks of {len(found)} buckets removed from the raw store.\n")
+
+
+def _clicks_of(store: RawStore, user: str) -> Mapping[int, list[int]]:
+    times = {bucket.start_ms: store.user_times(user, bucket.start_ms) for bucket in store.buckets()}
+    return {bucket: found for bucket, found in times.items() if found}

@@ -1,0 +1,136 @@
+"""`reprocess`: windows computed again from the raw store, and restated where they differ; once, or every so often."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from clickstream.io.errors import UserError
+from clickstream.io.raw_clicks import BUCKET_MS
+from clickstream.io.raw_store import Bucket, RawStore
+from clickstream.pipeline.changes import show_changes
+from clickstream.pipeline.option_values import duration
+from clickstream.pipeline.options import (
+    ClickOptions,
+    MetricOptions,
+    OutputOptions,
+    RawStoreOptions,
+    job_parser,
+    read_options,
+)
+from clickstream.pipeline.range_options import RangeOptions, range_of
+from clickstream.pipeline.raw import expire, needed_raw_store, opened, set_up_raw_store
+from clickstream.pipeline.restating import Restating
+from clickstream.pipeline.running import measure_step
+from clickstream.pipeline.sinks import sinks_of
+from clickstream.pipeline.stopping import stop_on_signals
+
+
+class ReprocessOptions(PipelineOptions):
+    """What is done about it."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        # Beam's options for Dataflow have this one too; where both are read, theirs stands, and wants a value.
+        with suppress(argparse.ArgumentError):
+            add("--dry_run", nargs="?", const="true", help="list what would change, and write nothing")
+        add(
+            "--every",
+            type=duration,
+            metavar="DURATION",
+            help="go on until stopped, each time over the windows that got new clicks since the last; without --from and --to",
+        )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Computes again what the options name. Returns the exit status.
+
+    Raises:
+        UserError: An option is wrong, a store can't be reached, or another job reprocesses.
+    """
+    if {"-h", "--help"} & set(argv):
+        groups = (RangeOptions, ReprocessOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions)
+        parser = job_parser(groups)
+        parser.prog, parser.description = "python -m clickstream.pipeline reprocess", __doc__
+        parser.print_help()
+        return 0
+    options = read_options(["--dry_run=true" if given == "--dry_run" else given for given in argv])
+    asked = options.view_as(ReprocessOptions)
+    work = Restating(options, needed_raw_store(options), sinks_of(options), write=not asked.dry_run)
+    if asked.every is None:
+        return _once(work, *range_of(options))
+    return _go_on(work, asked.every)
+
+
+def _once(work: Restating, start_ms: int, end_ms: int) -> int:
+    _set_up(work)
+    if work.write:
+        expire(work.store, work.options)
+    with leased(work) as store:
+        within = [b for b in store.buckets() if start_ms <= b.start_ms and b.start_ms + BUCKET_MS <= end_ms]
+        show_changes(work.run(start_ms, end_ms), written=work.write)
+        _remember(work, store, within)
+    return 0
+
+
+def _set_up(work: Restating) -> None:
+    work.sinks.set_up()
+    set_up_raw_store(work.store)
+
+
+@contextmanager
+def leased(work: Restating) -> Iterator[RawStore]:
+    """The open store, in nobody else's hands meanwhile."""
+    with opened(work.store) as store, store.lease():
+        yield store
+
+
+def _remember(work: Restating, store: RawStore, buckets: Iterable[Bucket]) -> None:
+    """With the marks read before the clicks were: what came since is new."""
+    if work.write:
+        store.mark_reprocessed({bucket.start_ms: bucket.changed for bucket in buckets})
+
+
+def _go_on(work: Restating, every: float) -> int:
+    """The periodic job. An error ends one run, not the job: the next one makes it good."""
+    stop = stop_on_signals()
+    _set_up(work)
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            expire(work.store, work.options)
+            with leased(work) as store:
+                _run_over_new(work, store)
+        except UserError as error:
+            sys.stderr.write(f"{error}\n")
+        stop.wait(max(0.0, every - (time.monotonic() - began)))
+    return 0
+
+
+def _run_over_new(work: Restating, store: RawStore) -> None:
+    new = [bucket for bucket in store.buckets() if bucket.is_new]
+    covered = stretches([bucket.start_ms for bucket in new], around_ms(work))
+    show_changes([change for stretch in covered for change in work.run(*stretch)], written=work.write)
+    _remember(work, store, new)
+
+
+def around_ms(work: Restating) -> int:
+    """How far around a click it changes others' figures."""
+    measure = measure_step(work.options)
+    return measure.session_gap_seconds * 1000 if measure.policy.name == "dwell" else 0
+
+
+def stretches(buckets: Iterable[int], around_ms: int) -> list[tuple[int, int]]:
+    """What buckets cover, with as much around each, in as few stretches as there are. All ms since the epoch."""
+    found: list[tuple[int, int]] = []
+    for bucket in sorted(buckets):
+        start, end = bucket - around_ms, bucket + BUCKET_MS + around_ms
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found

@@ -1,0 +1,143 @@
+"""The graph that computes windows again from the raw store, and holds them against what is published."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from clickstream.io.published_rows import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
+from clickstream.io.raw_read import ReadRawClicks
+from clickstream.io.raw_store import RawStoreConnection
+from clickstream.pipeline.options import MetricOptions
+from clickstream.pipeline.output_dir import rolled_up
+from clickstream.pipeline.running import (
+    longest_periods,
+    measure_step,
+    mendable_errors,
+    quiet_beam,
+    rollups_of,
+    runner_of,
+)
+from clickstream.pipeline.sinks import Sinks
+from clickstream.transforms import CutByWindow, Periods, SumByPage
+from clickstream.transforms.restate import WindowChange
+from clickstream.transforms.restate_step import RestateRows
+
+_SLICE_MS = 86_400_000  # so that a day's clicks are in memory at once, not a year's
+
+
+@dataclass(frozen=True)
+class Restating:
+    """What is computed again, and how.
+
+    Attributes:
+        options: The job's: windows, time spent and roll-ups must be those of the published rows.
+        store: The raw clicks.
+        sinks: Where rows are published.
+        write: Whether what differs is written.
+        without_user: Whose clicks are left out.
+        fewer: Clicks by which a window may become smaller: ms since the epoch at which they were, a time each.
+    """
+
+    options: PipelineOptions
+    store: RawStoreConnection
+    sinks: Sinks
+    write: bool
+    without_user: str | None = None
+    fewer: tuple[int, ...] = ()
+
+    def run(self, start_ms: int, end_ms: int) -> list[WindowChange]:
+        """Computes the windows that begin in [start_ms, end_ms), and whole periods around them; returns what differs, by time.
+
+        Raises:
+            UserError: Something that the user can mend.
+        """
+        first, end = self._whole(start_ms)[0], self._whole(end_ms - 1)[1]
+        changes: list[WindowChange] = []
+        while first < end:
+            until = min(self._whole(first + _SLICE_MS - 1)[1], end)
+            changes += self._run(first, until)
+            first = until
+        return sorted(changes)
+
+    def _whole(self, millis: int) -> tuple[int, int]:
+        """The longest window or period that holds a time."""
+        longest, window = longest_periods(self.options), self.options.view_as(MetricOptions).window_seconds * 1000
+        start = millis // window * window
+        return (start, start + window) if longest is None else longest.bounds(millis)
+
+    def _run(self, start_ms: int, end_ms: int) -> list[WindowChange]:
+        quiet_beam()
+        if self.sinks.elasticsearch is not None:
+            for periods in (None, *rollups_of(self.options)):
+                refresh(self.sinks.elasticsearch, rolled_up(self.sinks.index, _name(periods)))
+        with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, mendable_errors():
+            pipeline = beam.Pipeline(runner=runner_of(self.options), options=self.options)
+            self._wire(pipeline, start_ms, end_ms, str(Path(folder, "changes")))
+            pipeline.run().wait_until_finish()
+            lines = [line for part in Path(folder).iterdir() for line in part.read_text("utf-8").splitlines()]
+        return [WindowChange(**json.loads(line)) for line in lines]
+
+    def _wire(self, pipeline: beam.Pipeline, start_ms: int, end_ms: int, note: str) -> None:
+        metrics, measure = self.options.view_as(MetricOptions), measure_step(self.options)
+        around = measure.session_gap_seconds * 1000 if measure.policy.name == "dwell" else 0
+        read = ReadRawClicks(self.store, start_ms, end_ms, around, self.without_user)
+        clicks = pipeline | "ReadRawClicks" >> read
+        measured = clicks | "MeasureTimeSpent" >> measure
+        partials = measured | "CutByWindow" >> CutByWindow(metrics.window_seconds, metrics.shards or 1)
+        for periods in (None, *rollups_of(self.options)):
+            rows = partials | f"SumByPage{_name(periods)}" >> SumByPage(
+                metrics.window_seconds, sketch_size=metrics.sketch_size, periods=periods
+            )
+            self._compare(pipeline, rows, periods, (start_ms, end_ms), note)
+
+    def _compare(
+        self, pipeline: beam.Pipeline, rows: Any, periods: Periods | None, within: tuple[int, int], note: str
+    ) -> None:
+        name = _name(periods)
+        length = None if periods else self.options.view_as(MetricOptions).window_seconds
+        published = {
+            store: pipeline | f"Read {store}" >> ReadPublishedRows(reader, *within, length)
+            for store, reader in self._readers(name).items()
+        }
+        compare = RestateRows(self._fewer(periods))
+        restated = {"computed": rows, "published": published} | f"RestateRows{name}" >> compare
+        _ = (
+            restated.changes
+            | f"Lines{name}" >> beam.Map(lambda change: json.dumps(change._asdict()))
+            | f"Note{name}" >> beam.io.WriteToText(f"{note}{name}")
+        )
+        if self.write:
+            refused = [
+                (restated.rows | f"{label}{name}" >> sink).rejected
+                for label, sink in self.sinks.write_rows(name).items()
+            ]
+            dead_letters = self.sinks.write_dead_letters(self.options)
+            _ = tuple(refused) | f"Refused{name}" >> beam.Flatten() | f"WriteDeadLetters{name}" >> dead_letters
+
+    def _readers(self, name: str) -> dict[str, Any]:
+        readers = {}
+        if self.sinks.sql is not None:
+            table = self.sinks.table(name)
+            readers[f"{'SQLite' if table.is_sqlite else 'MySQL'} {table.metrics_table}"] = sql_reader(table)
+        if self.sinks.elasticsearch is not None:
+            index = rolled_up(self.sinks.index, name)
+            readers[f"Elasticsearch {index}"] = elasticsearch_reader(self.sinks.elasticsearch, index)
+        return readers
+
+    def _fewer(self, periods: Periods | None) -> Mapping[int, int]:
+        window = self.options.view_as(MetricOptions).window_seconds * 1000
+        found: dict[int, int] = {}
+        for millis in self.fewer:
+            start = millis // window * window if periods is None else periods.bounds(millis)[0]
+            found[start] = found.get(start, 0) + 1
+        return found
+
+
+def _name(periods: Periods | None) -> str:
+    return "" if periods is None else periods.name
