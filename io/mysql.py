@@ -10,7 +10,15 @@ import sqlalchemy as sa
 from beam_nuggets.io.relational_db_api import SourceConfiguration, TableConfiguration
 
 from clickstream.io.errors import UserError
-from clickstream.io.sql import SqlConnection, WriteToSql, check_sql, one_line_errors, setup_sql, take_turn
+from clickstream.io.sql import (
+    SqlConnection,
+    WriteToSql,
+    check_sql,
+    execute_as_is,
+    one_line_errors,
+    setup_sql,
+    take_turn,
+)
 
 _DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "mariadb+pymysql": "mysql+pymysql"}
 _PROCEDURES = (
@@ -111,27 +119,11 @@ def setup_mysql(connection: SqlConnection) -> None:
     Raises:
         UserError: The server can't be reached, or the account may not.
     """
-    if connection.create_database:
-        _create_database(connection)
     setup_sql(connection)
     with one_line_errors(connection), connection.engine().connect() as opened:
         take_turn(opened)
         for statement in procedure_statements(connection.metrics_table):
-            _execute(opened, statement)
-
-
-def _create_database(connection: SqlConnection) -> None:
-    with one_line_errors(connection), connection.engine(with_database=False).connect() as opened:
-        known = sa.text("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = :name")
-        if not opened.execute(known, {"name": connection.database}).scalar():  # else the right to create isn't needed
-            _execute(opened, f"CREATE DATABASE IF NOT EXISTS `{connection.database}` COLLATE utf8mb4_bin")
-
-
-def _execute(opened: sa.engine.Connection, statement: str) -> None:
-    """Executes it as it stands: no parameters, so that `%` and `:` mean themselves."""
-    cursor = opened.connection.cursor()
-    cursor.execute(statement)
-    cursor.close()
+            execute_as_is(opened, statement)
 
 
 def procedure_statements(metrics_table: str = "page_metrics") -> list[str]:

@@ -20,7 +20,7 @@ from clickstream.io.sql_dead_letters import (
     read_dead_letters,
 )
 from clickstream.io.sql_errors import Verdict, judge, one_line_errors
-from clickstream.io.sql_setup import check_sql, setup_sql, take_turn
+from clickstream.io.sql_setup import check_sql, execute_as_is, setup_sql, take_turn
 from clickstream.io.sql_writer import Refused, SqlWriter, dead_letters_writer, metrics_writer
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "check_sql",
     "dead_letters_writer",
     "delete_dead_letters",
+    "execute_as_is",
     "judge",
     "metrics_writer",
     "one_line_errors",

@@ -18,11 +18,15 @@ def setup_sql(connection: SqlConnection) -> None:
 
 
 def setup_tables(connection: SqlConnection, tables: Sequence[sa.Table]) -> None:
-    """Creates the tables that are missing; leaves the others as they are. Several workers may do it at once.
+    """Creates the tables that are missing, and the database if the connection says so; leaves the others as they are.
+
+    Several workers may do it at once.
 
     Raises:
         UserError: The database can't be reached, or the account may not.
     """
+    if connection.create_database:
+        _create_database(connection)
     with one_line_errors(connection), connection.engine().begin() as opened:
         if connection.is_sqlite:
             opened.exec_driver_sql("PRAGMA journal_mode = WAL")
@@ -32,6 +36,20 @@ def setup_tables(connection: SqlConnection, tables: Sequence[sa.Table]) -> None:
             opened.execute(CreateTable(table, if_not_exists=True))
             if not connection.is_sqlite:
                 _create_indexes(opened, table)
+
+
+def _create_database(connection: SqlConnection) -> None:
+    with one_line_errors(connection), connection.engine(with_database=False).connect() as opened:
+        known = sa.text("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = :name")
+        if not opened.execute(known, {"name": connection.database}).scalar():  # else the right to create isn't needed
+            execute_as_is(opened, f"CREATE DATABASE IF NOT EXISTS `{connection.database}` COLLATE utf8mb4_bin")
+
+
+def execute_as_is(opened: sa.engine.Connection, statement: str) -> None:
+    """Executes it as it stands: no parameters, so that `%` and `:` mean themselves."""
+    cursor = opened.connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
 
 
 def take_turn(opened: sa.engine.Connection) -> None:
