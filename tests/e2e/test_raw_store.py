@@ -4,21 +4,22 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from e2e.live_harness import FULL, LiveJob, Record
+from e2e.live_harness import FULL, Record
 from e2e.live_stores import Bench, click_of, oracle, straggler, sums_of
 from oracle import Click, Key, Row
 
 from clickstream.io.errors import UserError
 from clickstream.io.sample import SampleOptions, sample_records
+from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.options import read_options
 from clickstream.pipeline.raw import needed_raw_store
 
 EVENTS = 1_000_000 if FULL else 40_000
-WINDOW, GAP = 300, 120
+WINDOW, GAP = 20, 60  # short: the last window closes at the pace of the clock
 SPAN = 3000.0  # seconds of event time
 TIMING = (
     f"--window_seconds={WINDOW}",
@@ -53,20 +54,32 @@ def send(bench: Bench, start: datetime) -> None:
     bench.topic.flush()
 
 
-def command(bench: Bench, name: str, store: list[str], *options: str) -> LiveJob:
-    """A command over the same stores and range."""
-    job = bench.job(
-        *store, *options, *(f"--{name}=" for name in ("bootstrap_servers", "topic", "group_id", "prism_location"))
-    )
-    measured = [option for option in TIMING if option.startswith(("--window", "--session"))]
-    return replace(job, arguments=[name, *job.arguments, *measured])
+@dataclass
+class Commands:
+    """The commands over the stores of a bench and a raw store; most in this process, which has loaded Beam already."""
 
+    bench: Bench
+    store: list[str]
+    capsys: pytest.CaptureFixture[str]
 
-def run(job: LiveJob, status: int = 0) -> str:
-    """Runs a command to its end; returns what it said."""
-    before = len(job.out) if (job.folder / "out").exists() else 0
-    assert job.run() == status, job.err
-    return job.out[before:]
+    def arguments(self, name: str, *options: str) -> list[str]:
+        without = (f"--{option}=" for option in ("bootstrap_servers", "topic", "group_id", "prism_location"))
+        measured = [option for option in TIMING if option.startswith(("--window", "--session"))]
+        return [name, *self.bench.job(*self.store, *measured, *options, *without).arguments]
+
+    def run(self, name: str, *options: str, status: int = 0) -> str:
+        """Runs a command to its end; returns what it said."""
+        self.capsys.readouterr()
+        found = main(self.arguments(name, *options))
+        said = self.capsys.readouterr()
+        assert found == status, said.err
+        return said.out
+
+    def run_and_kill(self, seconds: float, name: str, *options: str) -> None:
+        job = replace(self.bench.job(), arguments=self.arguments(name, *options))
+        job.start()
+        time.sleep(seconds)
+        job.kill()
 
 
 def bare(rows: dict[Key, Row]) -> dict[Key, Row]:
@@ -94,20 +107,22 @@ def user_times(bench: Bench, store: list[str], user: str) -> list[int]:
         opened.close()
 
 
-def test_live_in_then_computed_again_and_a_user_forgotten(bench, store, monkeypatch) -> None:
+def test_live_in_then_computed_again_and_a_user_forgotten(bench, store, monkeypatch, capsys) -> None:
+    commands = Commands(bench, store, capsys)
     monkeypatch.setenv("TEST_SQL_PASSWORD", bench.sql_server.password)
     start = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=3)
     edges = start - timedelta(hours=1), start + timedelta(hours=2)
     within = [f"--{name}={edge:%Y-%m-%dT%H:%M:%SZ}" for name, edge in zip(("from", "to"), edges, strict=True)]
     send(bench, start)
-    _live_with_kills(bench, store, within)
-    _too_late_clicks_are_counted(bench, store, within)
-    _a_user_is_forgotten(bench, store)
-    assert run(command(bench, "verify", store, *within)) == "Nothing differs.\n"
+    _live_with_kills(commands, within)
+    _too_late_clicks_are_counted(commands, within)
+    _a_user_is_forgotten(commands)
+    assert commands.run("verify", *within) == "Nothing differs.\n"
 
 
-def _live_with_kills(bench: Bench, store: list[str], within: list[str]) -> None:
+def _live_with_kills(commands: Commands, within: list[str]) -> None:
     """Killed while it writes, it goes on; then all is published, and two clicks come when their window is closed for good."""
+    bench, store = commands.bench, commands.store
     job = bench.job(*TIMING, *store)
     records = bench.topic.records()
     rows, sums = expected(records), sums_of(oracle(records, WINDOW, GAP))
@@ -121,7 +136,7 @@ def _live_with_kills(bench: Bench, store: list[str], within: list[str]) -> None:
         job.start()
         job.wait_until(lambda: bench.sums() == (sums, sums), 600 if FULL else 120, "all windows")
         job.wait_until(lambda: bare(bench.sql_rows()) == bare(bench.documents()) == rows, 300, "all times")
-        assert run(command(bench, "verify", store, *within)) == "Nothing differs.\n"
+        assert commands.run("verify", *within) == "Nothing differs.\n"
         bench.topic.send([straggler(*key), straggler(key[0], "https://late.example/", "India")])
         bench.topic.flush()
         job.wait_until(lambda: len(user_times(bench, store, "straggler")) == 2, 60, "the clicks that are too late")
@@ -142,31 +157,30 @@ def _stored(bench: Bench, store: list[str]) -> int:
         opened.close()
 
 
-def _too_late_clicks_are_counted(bench: Bench, store: list[str], within: list[str]) -> None:
+def _too_late_clicks_are_counted(commands: Commands, within: list[str]) -> None:
+    bench = commands.bench
     before = published(bench)
-    assert "rows: 1 missing, 1 differing" in run(command(bench, "verify", store, *within), status=1)
-    said = run(command(bench, "reprocess", store, *within, "--dry_run"))
+    assert "rows: 1 missing, 1 differing" in commands.run("verify", *within, status=1)
+    said = commands.run("reprocess", *within, "--dry_run")
     assert "2 windows to restate, by store." in said
     assert published(bench) == before
     for seconds in (6, 9):  # killed on the way
-        job = command(bench, "reprocess", store, *within)
-        job.start()
-        time.sleep(seconds)
-        job.kill()
-    run(command(bench, "reprocess", store, *within))
+        commands.run_and_kill(seconds, "reprocess", *within)
+    commands.run("reprocess", *within)
     assert published(bench) == expected(bench.topic.records()) != before
-    assert run(command(bench, "verify", store, *within)) == "Nothing differs.\n"
+    assert commands.run("verify", *within) == "Nothing differs.\n"
 
 
-def _a_user_is_forgotten(bench: Bench, store: list[str]) -> None:
+def _a_user_is_forgotten(commands: Commands) -> None:
     """The one who clicked most; all that is smaller for it is smaller in both stores."""
+    bench = commands.bench
     records = bench.topic.records()
     clicks = {record: click for record in records if (click := click_of(record.value))}
     user, count = Counter(click.user_id for click in clicks.values()).most_common(1)[0]
-    said = run(command(bench, "forget", store, f"--user={user}"))
+    said = commands.run("forget", f"--user={user}")
     assert f"{len(set(user_times_of(clicks.values(), user)))} clicks of " in said
     assert count > 1
-    assert user_times(bench, store, user) == []
+    assert user_times(bench, commands.store, user) == []
     assert published(bench) == expected([record for record, click in clicks.items() if click.user_id != user])
 
 
