@@ -24,6 +24,9 @@ REQUIRED = [
     "tzdata",  # the time zones, where the machine has none
     "zstandard>=0.22",
 ]
+# The stores of raw clicks that not everybody has; the lock files include them.
+CASSANDRA = ["cassandra-driver>=3.29.2"]
+HBASE = ["happybase>=1.2"]
 TEST = [
     "datasketches>=5",
     "duckdb>=1.1",
@@ -46,5 +49,5 @@ setup(
     packages=["clickstream.pipeline", "clickstream.transforms", "clickstream.io", "clickstream.sql"],
     package_data={"": ["py.typed", "*.tmpl", "*.sql"]},
     install_requires=REQUIRED,
-    extras_require={"test": TEST},
+    extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "test": TEST},
 )

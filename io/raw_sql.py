@@ -120,9 +120,10 @@ class SqlRawStore:
                 yield rows_of.from_rows(rows)
 
     def _cursor(self) -> Any:
-        """One connection for all reading: with TLS, each costs 50 ms."""
+        """One connection for all reading: with TLS, each costs 50 ms. What was written since the last reading is seen."""
         if self._reader is None:
             self._reader = self._engine.raw_connection()
+        self._reader.rollback()
         return self._reader.cursor(*([] if self._connection.is_sqlite else [SSCursor]))
 
     def user_times(self, user_id: str, bucket_ms: int) -> list[int]:

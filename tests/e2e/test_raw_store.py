@@ -42,7 +42,7 @@ def store(request, bench) -> list[str]:
     """The options of a raw store."""
     if request.param == "mysql":
         return ["--raw_store=mysql"]
-    server = request.getfixturevalue(f"{request.param}_server")
+    server = request.getfixturevalue(request.param)
     place = {"cassandra": [f"--cassandra_keyspace={bench.database}"], "hbase": [f"--raw_table={bench.database}"]}
     return [f"--raw_store={request.param}", f"--{request.param}={server.address}", *place[request.param]]
 

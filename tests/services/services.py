@@ -3,14 +3,18 @@
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from tests.services.cassandra import Cassandra
 from tests.services.elasticsearch import Elasticsearch
+from tests.services.hbase import HBase
 from tests.services.kafka import Kafka
 from tests.services.mariadb import MariaDb
 from tests.services.mysql import MySql
 from tests.services.run import Run
 from tests.services.service import Service
 
-KINDS: dict[str, type[Service]] = {kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch)}
+KINDS: dict[str, type[Service]] = {
+    kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch, Cassandra, HBase)
+}
 
 
 def install(names: Iterable[str]) -> None:
