@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - tables and columns of our own
 """The client libraries' own bulk write and read of the same rows, into tables that the raw store has made: what its speed is held against."""
 
 from collections.abc import Callable

@@ -19,7 +19,7 @@ from clickstream.io.raw_sql_lease import taken
 from clickstream.io.raw_store import Bucket, Split
 
 _IN_FLIGHT, _PAGE_ROWS = 16, 5_000
-_LEASE_SECONDS, _RENEW_SECONDS = 120, 30.0
+_LEASE_SECONDS, _RENEW_SECONDS = 60, 15.0
 _MOST_COPIES = 3
 
 

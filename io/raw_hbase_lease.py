@@ -9,7 +9,7 @@ from clickstream.io.errors import UserError
 from clickstream.io.raw_hbase_client import HBaseClient
 from clickstream.io.raw_sql_lease import taken
 
-_HELD_MS, _RENEW_SECONDS, _AGAIN_SECONDS = 120_000, 30.0, 5.0
+_HELD_MS, _RENEW_SECONDS, _AGAIN_SECONDS = 60_000, 15.0, 5.0
 _ROW, _HOLDER, _NOW = b"lease", b"state:holder", b"state:now"
 _FREE = b"free"
 

@@ -118,10 +118,14 @@ def longest_periods(options: PipelineOptions) -> Periods | None:
 
 
 def quiet_beam() -> None:
-    """Beam and Prism announce each process that they start or end, as warnings: of no use to who runs the job."""
+    """Beam and Prism announce each process that they start or end, as warnings: of no use to who runs the job.
+
+    So does Cassandra's driver with protocols and attempts, beside what the job says of an outage itself.
+    """
     local_workers = "apache_beam.runners.portability.local_job_service"
     for name in ("apache_beam.utils.subprocess_server", "PrismRunner", local_workers):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -106,7 +106,9 @@ def _change(
 ) -> WindowChange:
     one = (published if right.is_empty() else right).head(1)
     start, end = (int(one[name].dt.epoch("ms").sum()) for name in ("window_start", "window_end"))
-    missing, differing, needless = (int((sides["wrong"] == name).sum()) for name in ("missing", "differing", "needless"))
+    missing, differing, needless = (
+        int((sides["wrong"] == name).sum()) for name in ("missing", "differing", "needless")
+    )
     return WindowChange(start, end, store, missing, differing, needless, _sums(published), _sums(right), kept)
 
 

@@ -8,8 +8,10 @@ import signal
 import sys
 import time
 
+from tests.services.cassandra import Cassandra
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.errors import ServiceError
+from tests.services.hbase import HBase
 from tests.services.kafka import Kafka
 from tests.services.services import KINDS, Services, install
 from tests.services.sql import SqlServer
@@ -49,6 +51,8 @@ def described(services: Services, names: list[str]) -> list[str]:
             environment = f"MYSQL_PASSWORD={server.password} "
         elif isinstance(server, Elasticsearch):
             options["elasticsearch"] = server.address
+        elif isinstance(server, (Cassandra, HBase)):
+            options |= {"raw_store": server.name, server.name: server.address}
     command = [f"{environment}./run_local.sh", *(f"--{name}={value}" for name, value in options.items())]
     ending = "# Ctrl-C stops them and removes their data."
     return ["# Tests use these servers with:", *variables, "# The live job:", " \\\n    ".join(command), ending]

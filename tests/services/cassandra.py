@@ -81,7 +81,8 @@ class Cassandra(Service):
         """A session for the length of a `with` block."""
         place = urlsplit(f"//{self.address}")
         profile = ExecutionProfile(RoundRobinPolicy(), request_timeout=60)
-        with Cluster([place.hostname], place.port, execution_profiles={EXEC_PROFILE_DEFAULT: profile}) as cluster:
+        options = {"execution_profiles": {EXEC_PROFILE_DEFAULT: profile}, "protocol_version": 5}
+        with Cluster([place.hostname], place.port, **options) as cluster:
             yield cluster.connect(keyspace)
 
     def create_keyspace(self) -> str:

@@ -1,4 +1,8 @@
-"""HBase: master, region server and ZooKeeper in one process, and its Thrift server, from the Maven repository's jars."""
+"""HBase: master, region server and ZooKeeper in one process, and its Thrift server, from the Maven repository's jars.
+
+Its files are on the local file system: what is acknowledged has been handed to the operating system, and outlives a kill.
+HBase makes sure of that itself (`hbase.unsafe.stream.capability.enforce`, true by default): with Hadoop 3.3 it may stay so.
+"""
 
 import secrets
 from contextlib import closing
@@ -30,12 +34,12 @@ rootLogger.appenderRef.out.ref=OUT
 OPEN = """java.base/java.io java.base/java.lang java.base/java.lang.reflect java.base/java.net java.base/java.nio
 java.base/java.util java.base/java.util.concurrent java.base/java.util.concurrent.atomic java.base/jdk.internal.misc
 java.base/jdk.internal.ref java.base/sun.nio.ch java.security.jgss/sun.security.krb5"""
-# Where one ends, the other doesn't stay.
-SCRIPT = """{thrift} & thrift=$!
-{master} & master=$!
-trap 'kill $thrift $master' TERM
+# Where one ends, or TERM arrives, both end.
+SCRIPT = """{master} & master=$!
+{thrift} & thrift=$!
+trap : TERM
 wait -n
-kill $thrift $master
+kill $master $thrift
 wait"""
 
 
@@ -87,9 +91,8 @@ def _build(folder: Path) -> None:
 
 def _settings(folder: Path, zookeeper: int, master: int, region: int) -> str:
     values = {
-        "hbase.cluster.distributed": "false",
         "hbase.rootdir": f"file://{folder}/root",
-        "hbase.tmp.dir": f"{folder}/tmp",
+        "hbase.tmp.dir": f"{folder}/work",
         "hbase.zookeeper.property.dataDir": f"{folder}/zookeeper",
         "hbase.zookeeper.quorum": "127.0.0.1",
         "hbase.zookeeper.property.clientPort": zookeeper,
@@ -104,10 +107,11 @@ def _settings(folder: Path, zookeeper: int, master: int, region: int) -> str:
         "hbase.regionserver.ipc.address": "127.0.0.1",
         "hbase.thrift.info.port": -1,
         "hbase.regionserver.handler.count": 10,
+        # It starts in seven seconds less: the region server asks more often for the master, which waits for no second one.
         "hbase.regionserver.msginterval": 100,
-        "zookeeper.recovery.retry": 1,
-        "zookeeper.recovery.retry.intervalmill": 100,
         "hbase.master.wait.on.regionservers.maxtostart": 1,
+        # At the end it may find ZooKeeper gone, and would try for twenty seconds.
+        "zookeeper.recovery.retry": 1,
     }
     properties = [f"<property><name>{name}</name><value>{value}</value></property>" for name, value in values.items()]
     return "\n".join(["<configuration>", *properties, "</configuration>"])

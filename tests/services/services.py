@@ -12,9 +12,7 @@ from tests.services.mysql import MySql
 from tests.services.run import Run
 from tests.services.service import Service
 
-KINDS: dict[str, type[Service]] = {
-    kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch, Cassandra, HBase)
-}
+KINDS: dict[str, type[Service]] = {kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch, Cassandra, HBase)}
 
 
 def install(names: Iterable[str]) -> None:
