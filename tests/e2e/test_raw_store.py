@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from e2e import test_live_survives as survives
 from e2e.live_harness import FULL, Record
 from e2e.live_stores import Bench, click_of, oracle, straggler, sums_of
 from oracle import Click, Key, Row
@@ -212,3 +213,33 @@ def _a_user_is_forgotten(commands: Commands) -> None:
 def user_times_of(clicks: Iterable[Click], user: str) -> list[Click]:
     """A user's clicks."""
     return [click for click in clicks if click.user_id == user]
+
+
+@pytest.mark.parametrize("store", ["cassandra", "hbase"], indirect=True)
+def test_a_store_that_is_away_holds_the_job(bench, store, request) -> None:
+    """Nothing is published that it doesn't have; the job says so, and goes on by itself when it is back."""
+    server = request.getfixturevalue(store[0].partition("=")[2])
+    job = bench.job(*survives.TIMING, *store)
+    feed, over = survives.fed(bench, seed=14)
+    job.start()
+    try:
+        with feed:
+            job.wait_until(lambda: min(map(len, bench.sums())) > 1, 90, "the first windows")
+            server.stop()
+            try:
+                job.wait_until(lambda: "The raw store: trying again" in job.err, 60, "word of the outage")
+                time.sleep(6)
+                held = bench.sums()
+                time.sleep(survives.OUTAGE / 2)
+                assert bench.sums() == held
+            finally:
+                server.start()
+            job.wait_until(lambda: "The raw store: back after" in job.err, 90, "the store")
+            over.set()
+        survives.assert_exact_in_the_end(bench, job)
+        assert job.process.poll() is None
+    finally:
+        over.set()
+        job.kill()
+    assert "Traceback" not in job.err
+    assert "it restarts in" not in job.err

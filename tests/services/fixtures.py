@@ -37,8 +37,9 @@ def group_of(item: pytest.Item) -> str:
     return "servers" if "services" in names else item.path.name
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Names each test's group."""
+    """Names each test's group, before xdist reads the names."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
 

@@ -38,11 +38,15 @@ def signal_group(group: int, number: int) -> None:
 
 
 def running(group: int) -> bool:
-    """Whether a process of the group runs; a dead one that nobody has waited for yet doesn't."""
+    """Whether a process of the group runs; a dead one that nobody has waited for yet doesn't.
+
+    A process whose first thread is dead still runs while it has others: it keeps its ports until the last one ends.
+    """
     for process in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{process}/stat") as file:
-            state, _parent, its_group = file.read().rpartition(")")[2].split()[:3]
-            if int(its_group) == group and state not in "ZX":
+            fields = file.read().rpartition(")")[2].split()
+            state, its_group, threads = fields[0], int(fields[2]), int(fields[17])
+            if its_group == group and (state not in "ZX" or threads > 1):
                 return True
     return False
 

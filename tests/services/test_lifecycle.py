@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.services import places
+from tests.services.cassandra import Cassandra
 from tests.services.daemon import Daemon
 from tests.services.elasticsearch import VERSION, Elasticsearch
 from tests.services.errors import ServiceError
+from tests.services.hbase import HBase
 from tests.services.installing import installed
 from tests.services.kafka import Kafka
 from tests.services.keeper import running
@@ -118,6 +120,28 @@ def test_stopping_takes_the_whole_group_with_it(run):
     assert not running(leader)
 
 
+def test_tests_of_one_group_run_in_one_process(request):
+    """What `pytest -n` distributes by is a test's name with its group: without it, live jobs would run side by side."""
+    group = f"@{Path(__file__).name}"
+    assert [f"@{mark.args[0]}" for mark in request.node.iter_markers("xdist_group")] == [group]
+    if "PYTEST_XDIST_WORKER" in os.environ and request.config.getvalue("loadgroup"):
+        assert request.node.nodeid.endswith(group)
+
+
+def test_a_process_runs_until_its_last_thread_ends():
+    code = """import ctypes, threading, time
+threading.Thread(target=time.sleep, args=[1000]).start()
+ctypes.CDLL(None).pthread_exit(None)"""
+    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as process:
+        stat = Path(f"/proc/{process.pid}/stat")
+        try:
+            assert ends(lambda: stat.read_text().rpartition(")")[2].split()[0] != "Z"), "its first thread"
+            assert running(process.pid)
+        finally:
+            process.kill()
+    assert not running(process.pid)
+
+
 def test_servers_run_under_an_account_that_is_not_root(run):
     server = shell(run, "id -u; echo ready; exec sleep 1000")
     server.start()
@@ -147,6 +171,8 @@ def test_ports_are_this_runs_own(run):
         (Kafka, "broker.example:9092"),
         (Elasticsearch, "http://search.example:9200"),
         (MariaDb, "mysql://me@db.example:3307"),
+        (Cassandra, "ring.example:9042"),
+        (HBase, "thrift.example:9090"),
     ],
 )
 def test_a_server_named_from_outside_is_used_and_left_alone(kind, address, run, monkeypatch):
