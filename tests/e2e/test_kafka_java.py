@@ -18,6 +18,8 @@ from clickstream.io.kafka_java import ReadFromKafkaByJava
 from clickstream.io.sample import SampleOptions, sample_records
 from tests.services import expansion
 
+pytestmark = pytest.mark.timeout(900)
+
 WINDOW = 60
 ROWS = "SELECT window_start, url, country, window_end, clicks, unique_users, time_spent_seconds, timed_clicks, version FROM page_metrics"
 

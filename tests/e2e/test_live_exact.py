@@ -88,7 +88,7 @@ def finished(kafka, mariadb, elasticsearch, prism, tmp_path_factory) -> Iterator
     return Finished(Bench(kafka, mariadb, elasticsearch, prism, tmp_path_factory.mktemp("exact")))
 
 
-pytestmark = pytest.mark.timeout(1800 if FULL else 400)
+pytestmark = pytest.mark.timeout(1800 if FULL else 900)
 
 
 def test_both_stores_equal_the_oracle_row_for_row(finished) -> None:

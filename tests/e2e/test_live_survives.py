@@ -24,7 +24,7 @@ FEED = {"disorder_seconds": 2, "late_by_seconds": 3, "late_share": 0.02, "broken
 KILLS = 20 if FULL else 4
 OUTAGE = 60 if FULL else 20
 
-pytestmark = pytest.mark.timeout(2400 if FULL else 300)
+pytestmark = pytest.mark.timeout(2400 if FULL else 900)
 
 
 def fed(bench: Bench, seed: int) -> tuple[AbstractContextManager[None], threading.Event]:

@@ -31,7 +31,7 @@ TIMING = (
     "--idle=8s",
     "--late_results=20s",
 )
-pytestmark = pytest.mark.timeout(2400 if FULL else 400)
+pytestmark = pytest.mark.timeout(2400 if FULL else 1200)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ TIMING = (
 )
 SETTLED_MS = 1000 * (WINDOW + LATENESS + 2 * GAP + DISORDER)
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def sample(seed: int, start: datetime, hours: float) -> list[bytes]:
