@@ -47,7 +47,7 @@ setup(
     python_requires=">=3.10,<3.14",
     package_dir={"clickstream": "."},
     packages=["clickstream.pipeline", "clickstream.transforms", "clickstream.io", "clickstream.sql"],
-    package_data={"": ["py.typed", "*.tmpl", "*.sql"]},
+    package_data={"": ["py.typed", "*.tmpl", "*.sql", "*.cql", "*.hbase"]},
     install_requires=REQUIRED,
     extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "test": TEST},
 )

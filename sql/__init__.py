@@ -1,1 +1,1 @@
-"""Statements for the databases: stored procedures."""
+"""Statements for the databases: stored procedures, and the raw store's tables for whoever makes them."""
