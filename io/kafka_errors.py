@@ -9,14 +9,14 @@ _CERTAIN = (
     *(KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED),
     KafkaError.GROUP_AUTHORIZATION_FAILED,
 )
-_WAITING = (
+_WAITING = (  # what the protocol calls retriable: the client says so of few errors that it gives out
     *(KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE),
-    *(
-        KafkaError._WAIT_COORD,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError._TIMED_OUT_QUEUE,
-    ),
+    *(KafkaError._WAIT_COORD, KafkaError._TIMED_OUT_QUEUE),
+    *(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR),
+    *(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.REPLICA_NOT_AVAILABLE),
+    *(KafkaError.REQUEST_TIMED_OUT, KafkaError.NETWORK_EXCEPTION, KafkaError.BROKER_NOT_AVAILABLE),
+    *(KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND, KafkaError.KAFKA_STORAGE_ERROR),
+    *(KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError.REBALANCE_IN_PROGRESS),
 )
 _TLS_SIGNS = ("incorrect security.protocol", "connecting to a PLAINTEXT broker")
 _LOGIN = "Kafka at {servers} refuses the login: check sasl.mechanism, sasl.username and sasl.password in --kafka_config"

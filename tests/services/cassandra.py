@@ -1,6 +1,7 @@
 """Cassandra: one node, from the jars in the Maven repository."""
 
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,8 +74,14 @@ class Cassandra(Service):
         (folder / "cassandra.yaml").write_text(SETTINGS.format(port=port, storage=storage))
         (folder / "logback.xml").write_text(LOGGING)
         hand_over(folder)
-        ready = "Starting listening for CQL clients on"
-        return Daemon(self.name, _command(jars, folder), folder, lambda said: ready in said, run)
+        return Daemon(self.name, _command(jars, folder), folder, self._ready, run)
+
+    def _ready(self, said: str) -> bool:
+        """It announces that it is about to listen: a moment later it does."""
+        place = urlsplit(f"//{self.address}")
+        with socket.socket() as probe:
+            announced = "Starting listening for CQL clients on" in said
+            return announced and probe.connect_ex((place.hostname, place.port)) == 0
 
     @contextmanager
     def connect(self, keyspace: str | None = None) -> Iterator[Session]:
