@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from e2e.live_harness import FEW
 from local_time import local_period
 from oracle import Row, expected_rows, read_click, read_time
 
 from clickstream.io.elasticsearch_actions import document_id
 from clickstream.io.sample import SampleOptions, sample_records
+from clickstream.pipeline.__main__ import main
 
 
 def run(*arguments: str, cwd: Path, command: str | None = None) -> subprocess.CompletedProcess:
@@ -31,7 +33,9 @@ def run(*arguments: str, cwd: Path, command: str | None = None) -> subprocess.Co
 
 
 def records(**options) -> list[bytes]:
-    return [r for batch in sample_records(SampleOptions(events=20_000, broken_share=0.05, **options)) for r in batch]
+    return [
+        r for batch in sample_records(SampleOptions(events=20_000, broken_share=0.05, **FEW, **options)) for r in batch
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -227,13 +231,20 @@ def _reasons(database: Path) -> dict[str, int]:
         (("fly",), "Unknown command 'fly'"),
     ],
 )
-def test_a_users_mistake_is_one_line_with_its_cure(tmp_path, arguments, says) -> None:
+def test_a_users_mistake_is_one_line_with_its_cure(tmp_path, monkeypatch, capfd, arguments, says) -> None:
     (tmp_path / "empty.ndjson").touch()
     (tmp_path / "cut.ndjson.gz").write_bytes(gzip.compress(os.urandom(10_000))[:-9])
-    done = run(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    said = capfd.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1), said.err
+    assert says in said.err
+
+
+def test_a_mistake_ends_the_process_with_status_2(tmp_path) -> None:
+    done = run("--input=none.ndjson", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert says in done.stderr
+    assert done.stderr == "--input=none.ndjson matches no file: check the path.\n"
 
 
 def test_document_ids_are_those_of_the_contract() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 import pytest
-from e2e.live_harness import FULL
+from e2e.live_harness import FEW, FULL
 from e2e.live_stores import Bench, click_of, oracle, rejects, sums_of
 from oracle import Key, Row
 
@@ -35,7 +35,9 @@ TOO_LATE = 500
 
 def sample(seed: int, events: int, start: datetime, seconds: float, **options) -> list[bytes]:
     """Records of so many seconds from `start`, in order of arrival."""
-    chosen = SampleOptions(seed=seed, events=events, start=start, duration_seconds=seconds, **options)
+    chosen = SampleOptions(
+        seed=seed, events=events, start=start, duration_seconds=seconds, **({} if FULL else FEW), **options
+    )
     return [record for batch in sample_records(chosen) for record in batch]
 
 

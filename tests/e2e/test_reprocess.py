@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from e2e.live_harness import FEW
 from e2e.live_stores import click_of
 from e2e.test_batch import stored_rows
 from oracle import expected_rows
@@ -26,7 +27,7 @@ SHAPE = [f"--session_gap={GAP}s", "--rollups=1h,1d", "--time_zone=Asia/Kolkata"]
 
 
 def sample(seed: int) -> list[bytes]:
-    options = SampleOptions(seed=seed, events=8_000, start=START, duration_seconds=14_400, broken_share=0.02)
+    options = SampleOptions(seed=seed, events=8_000, start=START, duration_seconds=14_400, broken_share=0.02, **FEW)
     return [record for batch in sample_records(options) for record in batch]
 
 

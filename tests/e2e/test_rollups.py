@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 
 import pytest
+from e2e.live_harness import FEW
 from e2e.live_stores import Bench, click_of, oracle
 from local_time import local_period
 
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 
 def sample(seed: int, start: datetime, hours: float) -> list[bytes]:
     options = SampleOptions(
+        **FEW,
         seed=seed,
         events=EVENTS,
         start=start,

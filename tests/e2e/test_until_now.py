@@ -5,14 +5,14 @@ import signal
 import statistics
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from e2e.live_harness import PATIENCE, LiveJob, Record
+from e2e.live_harness import FEW, PATIENCE, Record
 from e2e.live_stores import Bench, click_of, oracle, rejects, straggler, sums_of
 
 from clickstream.io.sample import SampleOptions, live_records, sample_records
+from clickstream.pipeline.__main__ import main
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -27,7 +27,7 @@ def bench(kafka, mariadb, elasticsearch, prism, tmp_path) -> Bench:
 
 def send(bench: Bench, seed: int, events: int, start: datetime, seconds: float) -> None:
     """Records of so many seconds from `start`, 2 s out of order, 2 % broken."""
-    options = SampleOptions(seed=seed, events=events, start=start, duration_seconds=seconds, broken_share=0.02)
+    options = SampleOptions(seed=seed, events=events, start=start, duration_seconds=seconds, broken_share=0.02, **FEW)
     for batch in sample_records(options):
         bench.topic.send(batch)
     bench.topic.flush()
@@ -84,12 +84,12 @@ def test_a_click_that_comes_after_its_window_was_complete_is_too_late_in_the_nex
     bench.topic.flush()
     second = run_until_now(bench)
     assert second["too late"] >= 2
-    assert bench.sql_rows() == bench.documents() == expected
+    assert bench.sql_rows() == expected == bench.documents()
 
 
 def steady(bench: Bench, over: threading.Event, seed: int, rate: float = 1000.0):
     """A feed of the present, 2 s out of order, until `over`."""
-    return bench.topic.fed(live_records(SampleOptions(seed=seed, events=10_000_000), rate, over.is_set))
+    return bench.topic.fed(live_records(SampleOptions(seed=seed, events=10_000_000, **FEW), rate, over.is_set))
 
 
 def watermark_passes(records: list[Record], end_ms: int, disorder_ms: int) -> float | None:
@@ -165,8 +165,8 @@ def test_running_totals_come_before_the_window_ends_and_the_final_ones_are_right
         expected = oracle(records, window)
         sums = sums_of(expected)
         job.wait_until(lambda: bench.sums() == (sums, sums), 90, "all windows")
-        job.wait_until(lambda: bench.sql_rows() == bench.documents() == expected, 30, "all times")
-        assert bench.sql_rows() == bench.documents() == expected
+        job.wait_until(lambda: bench.sql_rows() == expected == bench.documents(), 30, "all times")
+        assert bench.sql_rows() == expected == bench.documents()
     finally:
         over.set()
         job.kill()
@@ -189,23 +189,21 @@ MISTAKES = {
 }
 
 
-@pytest.fixture(scope="module")
-def ended(kafka, mariadb, elasticsearch, prism, tmp_path_factory) -> dict[str, LiveJob]:
-    """Jobs that have made these mistakes; they run side by side, as each mostly waits for its imports."""
-    jobs = {}
-    for name, (options, _) in MISTAKES.items():
-        bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path_factory.mktemp("mistake"))
-        jobs[name] = bench.job(*options)
-        if name == OTHER_MAPPING:
-            bench.ask(bench.index, {"mappings": {"properties": {"clicks": {"type": "keyword"}}}}, method="PUT")
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(LiveJob.run, jobs.values()))
-    return jobs
-
-
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_with_its_cure(ended, name) -> None:
-    job, (_, says) = ended[name], MISTAKES[name]
-    assert (job.process.returncode, job.out, job.err.count("\n")) == (2, "", 1), job.err
-    assert says in job.err
-    assert len(job.err) < 400
+def test_a_mistake_is_one_line_with_its_cure(bench, name, monkeypatch, capfd) -> None:
+    options, says = MISTAKES[name]
+    if name == OTHER_MAPPING:
+        bench.ask(bench.index, {"mappings": {"properties": {"clicks": {"type": "keyword"}}}}, method="PUT")
+    monkeypatch.setenv("CLICKSTREAM_SUPERVISED", "1")  # here, not in a process
+    monkeypatch.setenv("TEST_SQL_PASSWORD", bench.sql_server.password)
+    assert main(bench.job(*options).arguments) == 2
+    said = capfd.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1), said.err
+    assert says in said.err
+    assert len(said.err) < 400
+
+
+def test_a_mistake_ends_the_supervisor_too(bench) -> None:
+    job = bench.job("--topic=nowhere")
+    assert job.run() == 2
+    assert (job.out, job.err.count("\n")) == ("", 1), job.err
