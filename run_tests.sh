@@ -16,6 +16,6 @@ if [ $# -eq 0 ]; then
   (cd "$types" && MYPYPATH="$types" "$python" -m mypy --config-file "$root/pyproject.toml")
 fi
 if [ $# -eq 0 ]; then
-  set -- -n 2 --dist=loadgroup  # the live tests mostly wait: the others run meanwhile
+  set -- -n 2 --dist=loadgroup --durations=15 --durations-min=20  # the live tests mostly wait: the others run meanwhile
 fi
 "$python" -m pytest "$@"

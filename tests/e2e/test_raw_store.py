@@ -29,7 +29,7 @@ TIMING = (
     f"--session_gap={GAP}s",
     "--allowed_lateness=30s",
     "--idle=8s",
-    "--late_results=20s",
+    "--late_results=60s" if FULL else "--late_results=20s",
 )
 pytestmark = pytest.mark.timeout(2400 if FULL else 1200)
 
@@ -51,9 +51,7 @@ def store(request, bench) -> list[str]:
 
 
 def send(bench: Bench, start: datetime) -> None:
-    options = SampleOptions(
-        seed=31, events=EVENTS, start=start, duration_seconds=SPAN, broken_share=0.01, **({} if FULL else FEW)
-    )
+    options = SampleOptions(seed=31, events=EVENTS, start=start, duration_seconds=SPAN, broken_share=0.01, **FEW)
     for batch in sample_records(options):
         bench.topic.send(batch)
     bench.topic.flush()
