@@ -79,14 +79,14 @@ def answer(*items):
     return json.dumps({"errors": any(status > 201 for status, _ in items), "items": found}).encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(tables)
 def test_the_body_is_what_a_naive_implementation_writes_row_for_row(found):
     body = bulk.bulk_body(table_of(found), "some_index")
     assert decoded(body) == [naive_lines(each, "some_index") for each in found]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(rows(), max_size=30), st.integers(1, 4_000), st.integers(1, 9))
 def test_chunks_stay_within_their_limits_and_hold_each_row_once(found, max_bytes, max_actions):
     table = table_of(found)

@@ -163,7 +163,7 @@ def test_a_visitor_has_one_place_and_one_device(sound):
     assert len({home[0]["country"] for home in homes.values()}) == SOUND.countries
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     events=st.integers(1, 30_000),
     users=st.integers(1, 50),

@@ -60,7 +60,7 @@ def write(connection, rows, **options):
         writer.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_order_of_arrival_stores_the_fullest_rows(tmp_path_factory, data):
     connection = sql.SqlConnection("sqlite", str(tmp_path_factory.mktemp("order") / "clicks.db"))

@@ -546,14 +546,16 @@ def test_a_document_costs_little_processor_time_and_memory(server):
     urls = pa.array([f"https://shop.example/page/{number}" for number in range(100_000)])
     table = table_of([metric()] * 100_000).set_column(2, PAGE_METRICS_SCHEMA.field("url"), urls)
     write = sender(server)
-    tracemalloc.start()
-    began = time.process_time()
-    held = pa.total_allocated_bytes()
+    began, held = time.process_time(), pa.total_allocated_bytes()
     for actions in action_batches(table, INDEX):
         assert write.send(actions) == {}
-    cost, (_, most) = time.process_time() - began, tracemalloc.get_traced_memory()
+    cost = time.process_time() - began
+    assert cost / 100_000 < 15e-6  # 2 µs on a quiet machine
+    tracemalloc.start()  # by itself: it takes several times as long
+    for actions in action_batches(table.slice(0, 30_000), INDEX):
+        assert write.send(actions) == {}
+    _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert cost / 100_000 < 15e-6  # 2 µs alone; tracemalloc, and other tests beside this one, take more
     assert most < 40e6
     assert pa.total_allocated_bytes() - held < 20e6
     ask(server.hosts, "POST", f"/{INDEX}/_refresh")

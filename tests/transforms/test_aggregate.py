@@ -42,7 +42,7 @@ def table(clicks: list[Click]) -> pa.Table:
 
 
 @given(CLICKS, st.integers(1, 400), st.integers(1, 9), st.integers(1, 20), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_split_order_and_merge_tree_gives_the_oracles_rows(
     clicks, window_seconds, shards, size, rng: random.Random
 ) -> None:
@@ -71,7 +71,7 @@ def _merged(sums: list[PageSums], rng: random.Random, window: int, window_second
 
 
 @given(CLICKS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_small_limits_of_packing_and_merging_change_nothing(clicks) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aggregate, "_ROWS_UNPACKED", 3)

@@ -185,7 +185,7 @@ def records() -> st.SearchStrategy[bytes]:
 
 
 @given(st.lists(records(), max_size=12), st.integers(1, 5))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_outcomes_do_not_depend_on_neighbours(values, size) -> None:
     alone = [outcome(value) for value in values]
     together = []
@@ -201,7 +201,7 @@ def test_outcomes_do_not_depend_on_neighbours(values, size) -> None:
 
 
 @given(records())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_accepts_what_the_oracle_accepts(value) -> None:
     expected, found = read_click(value, now_ms=NOW), outcome(value)
     if expected is None:
@@ -316,7 +316,7 @@ TIMES_AROUND = st.integers(NOW - 2_000_000, NOW + 500_000)
     st.integers(0, 900),
     st.integers(NOW - 2_000_000, NOW + 2_000_000),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_progress_and_lateness_agree_with_the_oracle(values, window_seconds, lateness, watermark) -> None:
     """Read is accepted, rejected and too late; each part of the batch is needed until the windows of its clicks expire."""
     options = ParseOptions(window_seconds=window_seconds, allowed_lateness_seconds=lateness)

@@ -233,7 +233,7 @@ def records(draw, user: str) -> bytes:
 
 
 @given(logs())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_no_id_is_in_anything_that_parsing_gives(log) -> None:
     ids, values = log
     found = everything(parse(*values))
@@ -253,7 +253,7 @@ def everything(parsed: ParsedBatch) -> str:
 
 
 @given(logs())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_outcomes_and_numbers_are_those_without_the_option(log) -> None:
     _, values = log
     plain, hidden = parse(*values, names=None), parse(*values)
@@ -285,7 +285,7 @@ def test_half_a_character_stays_refused_when_replayed() -> None:
 
 
 @given(logs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_replayed_dead_letters_are_the_clicks_that_they_would_have_been(log) -> None:
     """Under other bounds, those that are accepted now give the clicks of their original bytes; the others stay refused."""
     _, values = log

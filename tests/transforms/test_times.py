@@ -50,7 +50,7 @@ def test_what_is_no_time_is_told(value) -> None:
 @given(
     st.lists(st.sampled_from([*TIMES, *NO_TIMES]), max_size=8), st.sampled_from([0, 3, 999, 1000, 2500]), st.integers()
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_result_does_not_depend_on_its_neighbours(kinds, size, seed) -> None:
     values = random.Random(seed).choices(kinds, k=size) if kinds else []
     millis, valid = to_epoch_ms(values)
@@ -112,7 +112,7 @@ def _almost_times(draw) -> str:
 
 
 @given(st.lists(_almost_times() | st.none() | st.sampled_from([*TIMES]), min_size=1, max_size=6))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_forms_next_to_the_accepted_ones_agree_with_the_oracle_in_any_company(values) -> None:
     expected = [read_time(value) if value is not None else None for value in values]
     millis, valid = to_epoch_ms(values)

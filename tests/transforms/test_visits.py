@@ -35,7 +35,7 @@ def rows_of(tables: list[pa.Table]) -> dict:
 
 
 @given(CLICKS, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_all_clicks_at_once_give_the_oracles_rows(clicks, deduplicate) -> None:
     ordered = put_in_order(NONE, visit_columns(click_table(clicks)), deduplicate=deduplicate)
     found = rows_of([changes(ordered, VisitRules(GAP * 1000, deduplicate))])
@@ -43,7 +43,7 @@ def test_all_clicks_at_once_give_the_oracles_rows(clicks, deduplicate) -> None:
 
 
 @given(CLICKS, st.booleans(), st.integers(1, 12), st.integers(0, 40), st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_clicks_in_any_order_and_parts_give_the_oracles_rows(clicks, deduplicate, size, disorder, rng) -> None:
     """What is forgotten on the way is what no click may meet that comes in time."""
     rules = VisitRules(GAP * 1000, deduplicate)
@@ -70,7 +70,7 @@ def test_clicks_in_any_order_and_parts_give_the_oracles_rows(clicks, deduplicate
 
 
 @given(CLICKS, CLICKS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_click_that_is_not_counted_still_comes_before_others(clicks, before) -> None:
     """So after a restart, sessions don't begin anew."""
     before = list({click._replace(millis=click.millis + 500) for click in before})
