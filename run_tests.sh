@@ -16,6 +16,7 @@ if [ $# -eq 0 ]; then
   (cd "$types" && MYPYPATH="$types" "$python" -m mypy --config-file "$root/pyproject.toml")
 fi
 if [ $# -eq 0 ]; then
-  set -- -n 2 --dist=loadgroup --durations=15 --durations-min=20  # the live tests mostly wait: the others run meanwhile
+  # The live tests, which come first, mostly wait: the others run meanwhile.
+  set -- -n 2 --dist=loadgroup --no-loadscope-reorder --durations=15 --durations-min=20
 fi
 "$python" -m pytest "$@"
