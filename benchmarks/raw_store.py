@@ -94,10 +94,11 @@ def main() -> None:
                 took.setdefault(name, []).append(seconds(work))
     print(f"{machine()}, {clicks.num_rows:,} clicks, {rounds} rounds\n")
     median = {name: statistics.median(each) for name, each in took.items()}
-    peers = {"read, parse and store": "the client's own bulk write", "read and compute again": "the client's own read"}
+    theirs_write, theirs_read = "the client's own bulk write", "the client's own read"
+    peers = {"read, parse and store": [theirs_write], "read and compute again": [theirs_write, theirs_read]}
     for name, each in median.items():
-        ratio = f"  {each / median[peers[name]]:.2f} times the client's own" if name in peers else ""
-        print(f"{name:30} {each:7.2f} s  {clicks.num_rows / each:9,.0f} clicks/s{ratio}")
+        ratios = "".join(f"  {each / median[peer]:.2f} x {peer}" for peer in peers.get(name, ()))
+        print(f"{name:30} {each:7.2f} s  {clicks.num_rows / each:9,.0f} clicks/s{ratios}")
 
 
 if __name__ == "__main__":
