@@ -1,8 +1,8 @@
-"""Makes the fixtures with real servers available to all tests."""
+"""Makes the fixtures with real servers, and the mark `alone`, available to all tests."""
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.services.fixtures"]
+pytest_plugins = ["tests.services.fixtures", "tests.alone"]
 
 settings.register_profile("clickstream", deadline=None)  # on a shared machine one example may take long by chance
 settings.load_profile("clickstream")

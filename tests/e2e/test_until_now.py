@@ -102,6 +102,7 @@ def watermark_passes(records: list[Record], end_ms: int, disorder_ms: int) -> fl
     return max(behind.values()) / 1000 if len(behind) == 4 else None
 
 
+@pytest.mark.alone
 def test_rows_are_in_both_stores_within_five_seconds_of_the_watermark(bench) -> None:
     window, disorder = 3, 3
     job, over = bench.job(f"--window_seconds={window}", f"--disorder={disorder}s"), threading.Event()
