@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.services.errors import ServiceError
 from tests.services.places import cache_folder
 
+PIP_INSTALL = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:

