@@ -92,6 +92,11 @@ def _table(documents: list[dict[str, msgspec.Raw]], columns: Sequence[str]) -> p
 
 def _column(cells: list[bytes], field: pa.Field) -> pa.Array:
     if field.name in _EMBEDDED:
-        return pa.array([None if cell == b"null" else cell.decode() for cell in cells], field.type)
+        return pa.array([None if cell == b"null" else _as_written(cell) for cell in cells], field.type)
     values = orjson.loads(b"[" + b",".join(cells) + b"]")
     return pa.array(values).cast(field.type) if pa.types.is_timestamp(field.type) else pa.array(values, field.type)
+
+
+def _as_written(cell: bytes) -> str:
+    """Part of a document as text: Elasticsearch gives numbers under 0.001, and from 10 million, with an exponent (9.9E-4)."""
+    return (orjson.dumps(orjson.loads(cell)) if b"E" in cell else cell).decode()

@@ -9,7 +9,7 @@ from datetime import timedelta
 import orjson
 import pyarrow as pa
 import pytest
-from crowd import START, WINDOW, crowd, expect, table_of
+from crowd import START, WINDOW, Seen, crowd, expect, table_of
 from e2e.live_harness import FULL
 
 from clickstream.io import mysql as mysql_sink
@@ -26,11 +26,13 @@ from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter
 from clickstream.io.query_elasticsearch import read_elasticsearch_rows
 from clickstream.io.query_sql import read_sql_rows
 from clickstream.io.sql import SqlConnection
+from clickstream.transforms.limits import LONGEST_SECONDS
 from clickstream.transforms.totals import COLUMNS, Totals
 
 WINDOWS = 48
 QUESTIONS = 250 if FULL else 60  # in each of four parts
 SEEN = crowd(7, windows=WINDOWS, sketch_size=24)
+COLUMNS_BY_URL = ("url", *COLUMNS)
 JSON = {"accept": "application/json", "content-type": "application/json"}
 
 
@@ -211,6 +213,19 @@ def test_a_wide_range_comes_in_pages_all_as_of_one_moment(elasticsearch):
         assert whole.sort_by(order).equals(table_of(SEEN).select(COLUMNS).sort_by(order))
         anew = totalled(read_elasticsearch_rows(index.connection, index.name, RowFilter(), COLUMNS))
         assert anew.clicks == 3 * expect(SEEN).clicks
+    finally:
+        index.drop()
+
+
+def test_a_histogram_comes_back_as_it_was_written(elasticsearch):
+    """Whatever the times: of 1 ms, and of months."""
+    times = [*range(0, 2000, 7), 9_999_999_000, 10_000_000_000, LONGEST_SECONDS * 1000]
+    seen = [Seen(0, f"https://example.com/{millis}", "India", [("u", millis)]) for millis in (1, *times)]
+    index = Index(elasticsearch.address, seen)
+    try:
+        order = [("url", "ascending")]
+        found = pa.concat_tables(read_elasticsearch_rows(index.connection, index.name, RowFilter(), COLUMNS_BY_URL))
+        assert found.sort_by(order).equals(table_of(seen).select(COLUMNS_BY_URL).sort_by(order))
     finally:
         index.drop()
 
