@@ -1,5 +1,6 @@
 """Sessions with Cassandra: one a process and place, and what the driver's errors mean."""
 
+import logging
 import os
 import ssl
 import threading
@@ -77,6 +78,7 @@ def _cluster(place: CassandraPlace) -> Any:
         from cassandra.query import tuple_factory
     except ImportError:
         raise UserError(_MISSING) from None
+    logging.getLogger("cassandra.cluster").addFilter(_worth_saying)
     hosts, port = place.contact_points()
     password = resolve_secret(place.password) if place.password else None
     return Cluster(
@@ -95,6 +97,11 @@ def _cluster(place: CassandraPlace) -> Any:
             )
         },
     )
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """That the driver asks for the newest protocol first, and the server answers with its own, is no warning."""
+    return not str(record.msg).startswith("Downgrading core protocol version")
 
 
 @contextmanager

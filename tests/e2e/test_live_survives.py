@@ -5,12 +5,13 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from e2e.live_harness import FEW, FULL, LiveJob
+from e2e.live_harness import FEW, FULL, PATIENCE, LiveJob
 from e2e.live_stores import Bench, click_of, oracle, rejects, straggler, sums_of
 
 from clickstream.io.sample import SampleOptions, live_records
@@ -124,6 +125,48 @@ def test_outages_of_each_server_lose_and_double_nothing(kafka, mariadb, elastics
     print(
         f"outages: {len(bench.topic.records()):,} records; the supervisor restarted the job {restarts} times\n{job.err}"
     )
+    assert "Traceback" not in job.err
+
+
+@contextmanager
+def full_disk(bench: Bench) -> Iterator[None]:
+    """Elasticsearch takes its disk for full while the block lasts: it then blocks all indices, and afterwards frees them, by itself."""
+    prefix = "cluster.routing.allocation.disk"
+    least = [f"{prefix}.watermark.{name}" for name in ("low", "high", "flood_stage")]
+    watch = {f"{prefix}.threshold_enabled": True, "cluster.info.update.interval": "10s"}  # no oftener
+
+    def set_to(settings: dict[str, Any]) -> None:
+        bench.ask("_cluster/settings", {"persistent": settings}, "PUT")
+
+    set_to({**dict.fromkeys(least, "1000000tb"), **watch})
+    try:
+        yield
+    finally:
+        set_to(dict.fromkeys(least, "0b"))
+        deadline = time.monotonic() + 60 * PATIENCE
+        while bench.ask("_settings/index.blocks.read_only_allow_delete", method="GET"):
+            assert time.monotonic() < deadline
+            time.sleep(1)
+        set_to(dict.fromkeys((*least, *watch)))
+
+
+def test_a_full_disk_holds_the_job_until_there_is_room(kafka, mariadb, elasticsearch, prism, tmp_path) -> None:
+    bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
+    job = bench.job(*TIMING)
+    feed, over = fed(bench, seed=15)
+    job.start()
+    try:
+        with feed:
+            job.wait_until(lambda: min(map(len, bench.sums())) > 0, 60, "the first window")
+            with full_disk(bench):
+                job.wait_until(lambda: "as when the disk is full; free space" in job.err, 60, "word of the full disk")
+            job.wait_until(lambda: "Elasticsearch: back after" in job.err, 60, "the index")
+            over.set()
+        assert_exact_in_the_end(bench, job)
+        assert job.process.poll() is None
+    finally:
+        over.set()
+        job.kill()
     assert "Traceback" not in job.err
 
 
