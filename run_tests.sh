@@ -16,7 +16,7 @@ if [ $# -eq 0 ]; then
   (cd "$types" && MYPYPATH="$types" "$python" -m mypy --config-file "$root/pyproject.toml")
 fi
 if [ $# -eq 0 ]; then
-  # The live tests, which come first, mostly wait: the others run meanwhile.
-  set -- -n 2 --dist=loadgroup --no-loadscope-reorder --durations=15 --durations-min=20
+  # The live tests, which come first, mostly wait: two groups of them, and the others meanwhile.
+  set -- -n 3 --dist=loadgroup --no-loadscope-reorder --durations=15 --durations-min=20
 fi
 "$python" -m pytest "$@"

@@ -1,4 +1,4 @@
-"""`@pytest.mark.alone`: a test that judges time runs while the other processes of the run (`pytest -n 2`) wait between two of theirs."""
+"""`@pytest.mark.alone`: a test that judges time runs while the other processes of the run (`pytest -n 3`) wait between two of theirs."""
 
 import fcntl
 from collections.abc import Iterator

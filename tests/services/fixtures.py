@@ -5,8 +5,8 @@ Each server is started once in a test process, when the first test asks for one,
 chosen tests of its group will need. A server that doesn't start is an error of the tests that need it, never a reason to
 skip them.
 
-Of several processes (`pytest -n 2 --dist=loadgroup`) each takes whole groups: the live jobs' tests, those of the servers,
-and each other file by itself.
+Of several processes (`pytest -n 3 --dist=loadgroup`) each takes whole groups: the live jobs' tests, those of the servers,
+and each other file by itself. A file may name a group of its own by `pytest.mark.xdist_group`.
 """
 
 import contextlib
@@ -30,7 +30,10 @@ GROUP = pytest.StashKey[str]()
 
 
 def group_of(item: pytest.Item) -> str:
-    """What runs in one process: files whose tests share servers, else a file."""
+    """What runs in one process: what the file says, else files whose tests share servers, else a file."""
+    named = item.get_closest_marker("xdist_group")
+    if named is not None:
+        return str(named.args[0])
     names = set(getattr(item, "fixturenames", ()))
     if "prism" in names:
         return "live"
@@ -41,7 +44,8 @@ def group_of(item: pytest.Item) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Names each test's group, before xdist reads the names."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
