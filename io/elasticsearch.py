@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
+from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 from elasticsearch import Elasticsearch
@@ -32,10 +33,10 @@ from clickstream.io.elasticsearch_setup import (
 )
 from clickstream.io.outage import OutageLog
 from clickstream.io.patience import Patience
-from clickstream.io.stored_rows import StoredRows
+from clickstream.io.stored_rows import StoredRows, StoredWindows
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
-_OUTAGE = OutageLog(logging.getLogger(__name__), "Elasticsearch")
+_OUTAGE = OutageLog(logging.getLogger(__name__), "Elasticsearch", "clickstream.elasticsearch")
 
 
 def patience_of(seconds: float, **clock: Any) -> Patience:
@@ -144,13 +145,14 @@ class _WriteDocuments(beam.DoFn):
     """Collects actions over a bundle, up to a request's limits, and sends them."""
 
     def __init__(self, sink: WriteToElasticsearch, *, repeats: bool) -> None:
-        self._sink, self._repeats = sink, repeats
+        self._sink, self._repeats, self._shared = sink, repeats, Shared()
 
     def setup(self) -> None:
         sink = self._sink
         self._client = sink.connection.connect()
         self._sender = BulkSender(self._client, lambda: patience_of(sink.retry_seconds))
         self._stored = StoredRows() if self._repeats else None
+        self._windows = self._shared.acquire(StoredWindows)
 
     def start_bundle(self) -> None:
         self._tables: list[pa.Table] = []
@@ -182,6 +184,7 @@ class _WriteDocuments(beam.DoFn):
         if self._stored is not None:
             for table in self._tables:
                 self._stored.add(table)
+            _count("windows_written", self._windows.count_new(self._tables))
 
     def teardown(self) -> None:
         self._client.close()

@@ -67,6 +67,9 @@ class PartitionPoller:
             int, int
         ] = {}  # the end of each partition that was run into, behind transaction markers too
         self._heard: dict[int, float] = {}  # when each partition last had a record, or the brokers didn't answer
+        self._answered: dict[
+            int, float
+        ] = {}  # when the brokers last had a word for each partition: a record, or its end
         self._caught_up: set[int] = set()
         self._confirmed = 0.0  # when the brokers last told the ends
         self._came = 0.0  # when records last came
@@ -85,6 +88,7 @@ class PartitionPoller:
         self._reached.clear()
         for partition in wanted:
             self._heard.setdefault(partition, time.monotonic())
+            self._answered.setdefault(partition, time.monotonic())
 
     def forget(self) -> None:
         """What was polled last was not taken: the next `seek` goes back."""
@@ -115,7 +119,7 @@ class PartitionPoller:
         self._came = now if polled else self._came
         for partition, found in polled.items():
             self._at[partition] = found.next
-            self._heard[partition] = now
+            self._heard[partition] = self._answered[partition] = now
         return polled
 
     def _is_sign(self, message: Message) -> bool:
@@ -153,6 +157,7 @@ class PartitionPoller:
         if ends is None:
             self._heard.update(dict.fromkeys(quiet, now))
         else:
+            self._answered.update(dict.fromkeys(ends, now))
             self._caught_up = {p for p, end in ends.items() if max(read[p], self.reached(p)) >= end}
 
     def view(self, partition: int, latest: int | None) -> PartitionView:
@@ -164,6 +169,10 @@ class PartitionPoller:
         quiet = max(0.0, self._confirmed - self._heard.get(partition, self._confirmed))
         told = partition in self._caught_up and self._confirmed >= self._came
         return PartitionView(latest, told, int(quiet * 1000))
+
+    def silent_seconds(self, partitions: Iterable[int]) -> float:
+        """For how long the brokers have had no word for one of these."""
+        return time.monotonic() - min(self._answered[p] for p in partitions)
 
     def new_partitions(self, known: Iterable[int]) -> dict[int, int]:
         """Partitions that the topic has got, with their first offset; none while the brokers don't answer."""

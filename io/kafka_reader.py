@@ -93,6 +93,8 @@ class _ReadGroup(beam.DoFn):
     def _gauges(self, poller: PartitionPoller, group: GroupState, watermark: int) -> None:
         for partition, lag in poller.lags(_unread(group)).items():
             Metrics.gauge("clickstream.kafka", f"lag_{partition}").set(lag)
+        answered = time.time() - poller.silent_seconds(_unread(group))
+        Metrics.gauge("clickstream.kafka", f"answered_ms_{group[0].partition}").set(int(answered * 1000))
         if watermark > NEVER:
             Metrics.gauge("clickstream.kafka", f"watermark_ms_{group[0].partition}").set(watermark)
 

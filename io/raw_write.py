@@ -18,7 +18,7 @@ from clickstream.io.raw_clicks import keyed
 from clickstream.io.raw_store import RawStoreConnection, RawStoreUnavailableError
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA
 
-_OUTAGE = OutageLog(logging.getLogger(__name__), "The raw store")
+_OUTAGE = OutageLog(logging.getLogger(__name__), "The raw store", "clickstream.raw_store")
 
 
 @dataclass(eq=False)

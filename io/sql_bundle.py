@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.metrics import Metrics
+from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.io import tables
@@ -14,7 +15,7 @@ from clickstream.io.errors import UserError
 from clickstream.io.sql_connection import SqlConnection
 from clickstream.io.sql_setup import setup_sql
 from clickstream.io.sql_writer import Refused, SqlWriter
-from clickstream.io.stored_rows import StoredRows
+from clickstream.io.stored_rows import StoredRows, StoredWindows
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
 _BUFFERED_BATCHES, _BUFFERED_BYTES = 10, 32 << 20
@@ -48,7 +49,9 @@ class WriteTables(beam.DoFn):
 
     def __init__(self, connection: SqlConnection, batch_rows: int, retry_seconds: float, counted: str) -> None:
         self._connection, self._batch_rows, self._retry_seconds = connection, batch_rows, retry_seconds
+        self._shared = Shared()
         self._rows_written = Metrics.counter("clickstream.sql", f"{counted}_written")
+        self._windows_written = Metrics.counter("clickstream.sql", "windows_written")
         self._rows_refused = Metrics.counter("clickstream.sql", f"{counted}_refused")
         self._batches_written = Metrics.counter("clickstream.sql", "batches_written")
         self._retries = Metrics.counter("clickstream.sql", "retries")
@@ -57,6 +60,7 @@ class WriteTables(beam.DoFn):
         if self._connection.create_tables:
             setup_sql(self._connection)
         self._stored = StoredRows() if self.repeats else None
+        self._windows = self._shared.acquire(StoredWindows)
         self._writer = self.open_writer(retry_seconds=self._retry_seconds, on_retry=self._retries.inc)
 
     def open_writer(self, **options: Any) -> SqlWriter:
@@ -88,6 +92,7 @@ class WriteTables(beam.DoFn):
             if self._stored is not None:
                 for part in buffer:
                     self._stored.add(part.table)
+                self._windows_written.inc(self._windows.count_new(part.table for part in buffer))
             yield from _in_their_windows(buffer, refused, self._connection)
 
     def write_batches(self, columns: tables.Columns) -> list[Refused]:

@@ -25,7 +25,7 @@ from clickstream.io.outage import OutageLog
 from clickstream.io.sql_connection import SqlConnection
 from clickstream.io.sql_errors import Problem, Verdict, explain, judge
 
-_OUTAGE = OutageLog(logging.getLogger(__name__), "The database")
+_OUTAGE = OutageLog(logging.getLogger(__name__), "The database", "clickstream.sql")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 10.0
 _SQLITE_ROWS = 50  # rows a statement: a third cheaper than one by one
 _STATEMENT, _STATEMENT_ROOM = 1 << 20, 8192  # bytes of a MySQL statement, and of those what its frame takes, generously

@@ -1,11 +1,15 @@
 """Which result rows a sink has stored already: a pane repeats its whole window, and most of it is as it was."""
 
+import threading
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 MOST_ROWS = 4_000_000  # 8 bytes each
+_MOST_WINDOWS = 100_000
 
 
 class StoredRows:
@@ -36,6 +40,24 @@ class StoredRows:
         self._rows += len(self._hashes[window]) - len(known)
         while self._rows > self._most_rows:
             self._rows -= len(self._hashes.pop(next(iter(self._hashes))))
+
+
+class StoredWindows:
+    """Windows of which a sink has stored rows. One for all threads of a process (`apache_beam.utils.shared`), so that each counts once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._starts: dict[int, None] = {}
+
+    def count_new(self, tables: Iterable[pa.Table]) -> int:
+        """Takes note of the windows of stored tables, one each. Returns how many of them are new."""
+        starts = {_window(table) for table in tables if table.num_rows}
+        with self._lock:
+            new = starts - self._starts.keys()
+            self._starts.update(dict.fromkeys(sorted(new)))
+            while len(self._starts) > _MOST_WINDOWS:
+                del self._starts[next(iter(self._starts))]
+        return len(new)
 
 
 def _window(table: pa.Table) -> int:

@@ -2,10 +2,14 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
+from itertools import pairwise
 
 from clickstream.io.errors import UserError
+from clickstream.pipeline.job_status import JobStatus, note_end
 from clickstream.pipeline.supervisor import DEFAULT_RESTARTS, supervise
 
 _WORKS_FOR_SUPERVISOR = "CLICKSTREAM_SUPERVISED"
@@ -47,20 +51,56 @@ def _run(argv: Sequence[str]) -> int:
 def _run_job(argv: Sequence[str]) -> int:
     """The main job: over logs, or live over Kafka, then under a supervisor, unless it ends by itself."""
     given = {argument.partition("=")[0] for argument in argv}
-    if "--bootstrap_servers" not in given:
+    live, ends = "--bootstrap_servers" in given, "--until" in given
+    if "--health_port" in given and (ends or not live):
+        message = "--health_port is for a live job, which goes on until it is stopped: leave it out."
+        raise UserError(message)
+    if not live:
         return int(import_module("clickstream.pipeline.batch").main(argv))
-    if _WORKS_FOR_SUPERVISOR in os.environ or "--until" in given:
-        return int(import_module("clickstream.pipeline.live").main(argv))
+    if _WORKS_FOR_SUPERVISOR in os.environ or ends:
+        return _run_supervised(argv)
     os.environ[_WORKS_FOR_SUPERVISOR] = "1"
     command = [sys.executable, "-m", "clickstream.pipeline", *argv]
     # Wherever the first attempt was told to start: what it hadn't finished comes next.
-    return supervise(command, on_restart=["--start=committed"], max_restarts=_max_restarts(argv))
+    restarts = _value(argv, "--max_restarts")
+    return supervise(
+        command,
+        on_restart=["--start=committed"],
+        max_restarts=int(restarts) if restarts.isdigit() else DEFAULT_RESTARTS,
+        watched=partial(_health, argv),
+    )
 
 
-def _max_restarts(argv: Sequence[str]) -> int:
+def _run_supervised(argv: Sequence[str]) -> int:
+    try:
+        return int(import_module("clickstream.pipeline.live").main(argv))
+    except UserError as error:
+        note_end(str(error))
+        raise
+
+
+@contextmanager
+def _health(argv: Sequence[str], job: JobStatus) -> Iterator[None]:
+    """Serves the job's health while the block lasts, if it is asked for."""
+    port = _value(argv, "--health_port")
+    if not port.isdigit():
+        yield
+        return
+    from clickstream.pipeline.health_server import HealthServer
+
+    server = HealthServer(_value(argv, "--health_host") or "127.0.0.1", int(port), job.report)
+    sys.stderr.write(f"Health: {server.url}/healthz (also /metrics, /status.json)\n")
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def _value(argv: Sequence[str], option: str) -> str:
     """Read here without Beam, which the supervisor does without; a wrong value is refused by the job itself."""
-    values = [argument.partition("=")[2] for argument in argv if argument.startswith("--max_restarts=")]
-    return int(values[-1]) if values and values[-1].isdigit() else DEFAULT_RESTARTS
+    values = [argument.partition("=")[2] for argument in argv if argument.startswith(f"{option}=")]
+    values += [after for argument, after in pairwise(argv) if argument == option]
+    return values[-1] if values else ""
 
 
 def _help() -> int:

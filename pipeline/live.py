@@ -19,9 +19,11 @@ from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
 from clickstream.io.raw_store import RawStoreConnection
 from clickstream.io.raw_write import WriteRawClicks
+from clickstream.pipeline.health import Limits, default_limits
 from clickstream.pipeline.java_reader import check_reader, read_by_java
+from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import Job, Output, wire
-from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
+from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, read_options
 from clickstream.pipeline.prism import find_prism
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import (
@@ -34,9 +36,9 @@ from clickstream.pipeline.running import (
     runner_of,
 )
 from clickstream.pipeline.sinks import Sinks, sinks_of
-from clickstream.pipeline.status import StatusLine
+from clickstream.pipeline.status import LiveStatus
 from clickstream.pipeline.stopping import stop_on_signals
-from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING, note_progress
+from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING
 from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, SumByPage
 from clickstream.transforms.event_time import LatestEventTime
 from clickstream.transforms.periods import RestartTime
@@ -72,18 +74,31 @@ def main(argv: Sequence[str]) -> int:
     expire_hourly(raw_store, options)
     try:
         with mendable_errors():
-            return _run(pipeline, stop)
+            return _run(pipeline, stop, LiveStatus(kafka.topic, _limits(options)))
     except UserError as error:  # it may pass, such as a store's outage: the supervisor decides
-        sys.stderr.write(f"{error}\n")
+        return _failed(str(error))
     except grpc.RpcError:
-        sys.stderr.write("The runner has gone.\n")
+        return _failed("The runner has gone.")
+
+
+def _failed(why: str) -> int:
+    sys.stderr.write(f"{why}\n")
+    note_end(why)
     return FAILED_WHILE_RUNNING
 
 
-def _run(pipeline: beam.Pipeline, stop: threading.Event) -> int:
+def _limits(options: PipelineOptions) -> Limits:
+    asked, kafka = options.view_as(LiveOptions).max_watermark_age, options.view_as(KafkaOptions)
+    if asked is not None:
+        return Limits(asked)
+    length = options.view_as(MetricOptions).window_seconds
+    return default_limits(window_seconds=length, disorder_seconds=kafka.disorder, idle_seconds=kafka.idle)
+
+
+def _run(pipeline: beam.Pipeline, stop: threading.Event, status: LiveStatus) -> int:
     result = pipeline.run()
     try:
-        return _watch(result, stop)
+        return _watch(result, stop, status)
     except grpc.RpcError:
         with suppress(Exception):  # Beam would do it at exit, and print a traceback for each thing that is gone already
             result._cleanup()  # noqa: SLF001
@@ -202,14 +217,14 @@ def _quiet_loss_of_runner() -> None:
         logger.addFilter(lambda record: not (record.exc_info and lost(record.exc_info[1])))
 
 
-def _watch(result: PipelineResult, stop: threading.Event) -> int:
+def _watch(result: PipelineResult, stop: threading.Event, status: LiveStatus) -> int:
     """Waits for the job's end, for `stop` or for the supervisor's death, and shows how it is doing."""
     supervisor = os.getppid()
     asked = False
-    with StatusLine() as status:
+    with status:
         while not asked and not PipelineState.is_terminal(result.state):
-            status.show(result)
-            note_progress(status.rows_written)
+            if status.refresh(result):
+                note_status(status.report())
             asked = stop.wait(_POLL_SECONDS) or os.getppid() != supervisor
     if asked:
         with suppress(Exception):  # the runner may be gone already: ending is what was asked for
@@ -218,8 +233,7 @@ def _watch(result: PipelineResult, stop: threading.Event) -> int:
     if result.state == PipelineState.DONE:
         status.summary(result)
         return 0
-    sys.stderr.write(f"The runner ended the job: {result.state}.\n")
-    return FAILED_WHILE_RUNNING
+    return _failed(f"The runner ended the job: {result.state}.")
 
 
 def _cancel(result: PipelineResult) -> int:

@@ -267,6 +267,24 @@ class LiveOptions(PipelineOptions):
             metavar="N",
             help="restarts in a row without progress (default: 10)",
         )
+        parser.add_argument(
+            "--health_port",
+            type=whole(0, 65_535),
+            metavar="N",
+            help="serve /healthz, /metrics and /status.json there; 0: a free port (default: don't)",
+        )
+        parser.add_argument(
+            "--health_host",
+            default="127.0.0.1",
+            metavar="ADDRESS",
+            help="where to (default: 127.0.0.1, this machine only)",
+        )
+        parser.add_argument(
+            "--max_watermark_age",
+            type=duration,
+            metavar="DURATION",
+            help="not healthy when further behind with records to read (default: a window, --disorder, --idle and 60s)",
+        )
 
 
 JOB_OPTIONS = (LogOptions, KafkaOptions, ClickOptions, MetricOptions, OutputOptions, RawStoreOptions, LiveOptions)

@@ -12,22 +12,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import FrameType
+
+from clickstream.pipeline.job_status import JobStatus
 
 FAILED_WHILE_RUNNING = 3
 USER_ERROR = 2
 DEFAULT_RESTARTS = 10
-_PROGRESS = "CLICKSTREAM_PROGRESS_FILE"
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _STOP_SECONDS = 13.0
-
-
-def note_progress(written: int) -> None:
-    """Called by the job: so many rows are in the sinks. Does nothing if nobody supervises."""
-    path = os.environ.get(_PROGRESS)
-    if path:
-        Path(path).write_text(str(written), encoding="utf-8")
 
 
 def supervise(
@@ -35,6 +30,7 @@ def supervise(
     *,
     on_restart: Sequence[str] = (),
     max_restarts: int,
+    watched: Callable[[JobStatus], AbstractContextManager[object]] = nullcontext,
     say: Callable[[str], None] | None = None,
 ) -> int:
     """Runs a command until it ends well, is stopped by a signal, is a user's mistake, or fails too often without progress.
@@ -43,25 +39,28 @@ def supervise(
         command: What to run, in a process group of its own: nothing of it is left when this returns.
         on_restart: Further arguments of every attempt but the first.
         max_restarts: So many restarts in a row without a row written, then it gives up.
+        watched: Told of the job's status while it is supervised.
         say: Takes one line on each restart; standard error by default.
 
     Returns:
-        The exit status: 0 if it ended well or was stopped, 2 for a user's mistake found before the start, 1 if it was given up.
+        The exit status: 0 if it ended well or was stopped, 2 for a user's mistake found before the first start, 1 if it was given up.
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _setter(stop))
     failures, first = 0, command
-    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder:
-        progress = Path(folder, "progress")
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clickstream-"))
+        job = JobStatus(Path(folder, "status.json"))
+        stack.enter_context(watched(job))
         while True:
-            progress.write_text("0", encoding="utf-8")
-            status = _attempt(command, progress, stop)
-            command = [*first, *on_restart]
-            if stop.is_set() or status in (0, USER_ERROR):
+            status = _attempt(command, job.begin(), stop)
+            # What is no mistake at the first start is none at the next: a store that is away for longer than its sink has patience, say.
+            if stop.is_set() or status == 0 or (status == USER_ERROR and command is first):
                 return 0 if stop.is_set() else status
-            failures = 0 if progress.read_text(encoding="utf-8") not in ("", "0") else failures + 1
+            command = [*first, *on_restart]
+            failures = 0 if job.ended(status) else failures + 1
             if failures > max_restarts:
                 say(f"Given up after {max_restarts} restarts without progress (--max_restarts).")
                 return 1
@@ -75,9 +74,9 @@ def _setter(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
     return lambda _signal, _frame: stop.set()
 
 
-def _attempt(command: Sequence[str], progress: Path, stop: threading.Event) -> int:
+def _attempt(command: Sequence[str], environment: dict[str, str], stop: threading.Event) -> int:
     process = subprocess.Popen(  # noqa: S603 (our own command line)
-        list(command), env=os.environ | {_PROGRESS: str(progress)}, start_new_session=True
+        list(command), env=os.environ | environment, start_new_session=True
     )
     try:
         while process.poll() is None:

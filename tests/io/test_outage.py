@@ -7,7 +7,7 @@ from clickstream.io.outage import OutageLog
 
 def test_an_outage_is_told_once_a_minute_and_at_its_end(caplog) -> None:
     now = [100.0]
-    log = OutageLog(logging.getLogger("outage"), "Elasticsearch", clock=lambda: now[0])
+    log = OutageLog(logging.getLogger("outage"), "Elasticsearch", "clickstream.elasticsearch", clock=lambda: now[0])
     log.worked()
     for _ in range(1000):  # 125 s of attempts
         log.failed("connection refused")

@@ -1,6 +1,6 @@
 from rows import metric, table_of
 
-from clickstream.io.stored_rows import StoredRows
+from clickstream.io.stored_rows import StoredRows, StoredWindows
 
 
 def table(*rows: dict):
@@ -38,3 +38,9 @@ def test_empty_tables_are_of_no_window() -> None:
     stored = StoredRows()
     stored.add(table())
     assert stored.others(table()).num_rows == 0
+
+
+def test_a_window_counts_once_whoever_stores_it() -> None:
+    windows = StoredWindows()
+    assert windows.count_new([table(metric(0, 0)), table(metric(0, 1)), table(metric(1, 0)), table()]) == 2
+    assert windows.count_new(iter([table(metric(1, 5)), table(metric(2, 0))])) == 1

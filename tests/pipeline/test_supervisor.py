@@ -41,11 +41,11 @@ def test_progress_resets_the_count(tmp_path) -> None:
     job = f"""
 import sys
 from pathlib import Path
-from clickstream.pipeline.supervisor import note_progress
+from clickstream.pipeline.job_status import note_status
 runs = Path({str(runs)!r})
 done = len(runs.read_text()) if runs.exists() else 0
 runs.write_text("x" * (done + 1))
-note_progress(1)
+note_status(dict(rows_written=1))
 sys.exit(0 if done == 2 else 3)
 """
     process = supervise(job, restarts=0)
@@ -103,3 +103,19 @@ def wait_for(path: Path, seconds: float = 30) -> None:
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} didn't appear"
         time.sleep(0.05)
+
+
+def test_what_was_no_mistake_at_first_is_an_outage(tmp_path) -> None:
+    """A store that is away when the job is started again: its check of the options fails with the status of a mistake."""
+    runs = tmp_path / "runs"
+    job = f"""
+import sys
+from pathlib import Path
+runs = Path({str(runs)!r})
+done = len(runs.read_text()) if runs.exists() else 0
+runs.write_text("x" * (done + 1))
+sys.exit([3, 2, 0][done])
+"""
+    process = supervise(job, restarts=5)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.count("it restarts in")) == (0, 2)

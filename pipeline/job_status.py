@@ -1,0 +1,109 @@
+"""What is known of a supervised job, also while it is down: its own last word, and what its supervisor saw.
+
+The job tells it once a second through a file that the supervisor names. Imports nothing heavy.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_FILE = "CLICKSTREAM_STATUS_FILE"
+_SILENT_SECONDS = 30.0
+_NOTHING: dict[str, Any] = {
+    "events_per_second": 0.0,
+    "lag": 0,
+    "lag_by_partition": {},
+    "watermark_ms": None,
+    "windows_written": 0,
+    "rows_written": 0,
+    "rejected": 0,
+    "too_late": 0,
+    "sink_retries": 0,
+    "last_error": None,
+    "last_error_at_ms": None,
+}
+
+
+def note_status(report: Mapping[str, Any]) -> None:
+    """Called by the job: how it is doing. Does nothing if nobody supervises."""
+    path = os.environ.get(_FILE)
+    if path:
+        new = Path(f"{path}.new")
+        new.write_text(json.dumps(report), encoding="utf-8")
+        new.replace(path)
+
+
+def note_end(error: str) -> None:
+    """Called by the job as its last word: why it ends."""
+    path = os.environ.get(_FILE)
+    if path:
+        error_at = {"last_error": error, "last_error_at_ms": _now_ms()}
+        note_status({**_read(Path(path)), **error_at, "ended_by": error})
+
+
+class JobStatus:
+    """One supervised job, attempt by attempt. May be asked from any thread.
+
+    Args:
+        path: The file, in a folder of the supervisor's own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._before: dict[str, Any] = dict(_NOTHING)  # where earlier attempts left it
+        self._began_ms, self._restarts, self._down = _now_ms(), 0, ""
+
+    def begin(self) -> dict[str, str]:
+        """A new attempt begins. Returns the environment by which it finds the file."""
+        with self._lock:
+            self._began_ms = _now_ms()
+            self._path.unlink(missing_ok=True)
+        return {_FILE: str(self._path)}
+
+    def ended(self, status: int) -> bool:
+        """An attempt has ended with this exit status. Returns whether it wrote any rows."""
+        with self._lock:
+            own = _read(self._path)
+            why = own.pop("ended_by", None) or f"The job ended with exit status {status}."
+            self._before |= own
+            self._before |= {"last_error": why, "last_error_at_ms": _now_ms(), "events_per_second": 0.0}
+            self._path.unlink(missing_ok=True)
+            self._restarts += 1
+            self._down = why
+        return bool(own.get("rows_written"))
+
+    def report(self) -> dict[str, Any]:
+        """The job's last word if it is fresh; else what was known, and why it isn't: `starting`, `restarting` or `silent`."""
+        with self._lock:
+            own, before, restarts, down = _read(self._path), self._before, self._restarts, self._down
+            began_ms = self._began_ms
+        now = _now_ms()
+        told = own if "state" in own else {}
+        found = {**before, **told, "restarts": restarts}
+        if told.get("last_error") is None:
+            found |= {name: before[name] for name in ("last_error", "last_error_at_ms")}
+        silent = (now - told.get("at_ms", began_ms)) / 1000
+        if told and silent <= _SILENT_SECONDS:
+            return found
+        found |= {"events_per_second": 0.0, "at_ms": now}
+        if told:
+            return found | {"state": "silent", "reason": f"The job has not said anything for {silent:.0f} s."}
+        if down:
+            return found | {"state": "restarting", "reason": f"Restarting, because: {down}"}
+        return found | {"state": "starting", "reason": "Starting: nothing is read yet."}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,126 @@
+"""Where a live job stands, from Beam's metrics: of bundles that are done, and of those that are still running."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from apache_beam.metrics.metric import MetricsFilter
+from apache_beam.runners.runner import PipelineResult
+
+from clickstream.io.outage import FAILING_SINCE
+
+
+class SinkFigures(NamedTuple):
+    """What one store got; `failing_since_ms` is 0 unless writes fail."""
+
+    written: int = 0
+    windows: int = 0
+    retries: int = 0
+    failing_since_ms: int = 0
+
+
+class LiveFigures(NamedTuple):
+    """Where a live job stands; times in epoch ms.
+
+    Attributes:
+        read, accepted, too_late: Records since its start.
+        rejected: Likewise, by reason.
+        sinks: By name: `sql`, `elasticsearch`, `raw_store`.
+        lag: Records behind the end, by partition.
+        watermark_ms: The event time up to which all is read; None before the first record.
+        answered_ms: When the brokers last had a word for each partition: a record, or that there is none; None if that isn't told.
+    """
+
+    read: int = 0
+    accepted: int = 0
+    too_late: int = 0
+    rejected: Mapping[str, int] = {}
+    sinks: Mapping[str, SinkFigures] = {}
+    lag: Mapping[str, int] = {}
+    watermark_ms: int | None = None
+    answered_ms: int | None = None
+
+    @property
+    def rows_written(self) -> int:
+        """Rows that the store which has most of them has."""
+        return max((sink.written for name, sink in self.sinks.items() if name != "raw_store"), default=0)
+
+    @property
+    def windows_written(self) -> int:
+        """Windows, and hours and days, of which rows are in all stores that have any."""
+        return min((sink.windows for sink in self.sinks.values() if sink.windows), default=0)
+
+    @property
+    def retries(self) -> int:
+        """Writes that were repeated."""
+        return sum(sink.retries for sink in self.sinks.values())
+
+
+class LiveMetrics:
+    """Reads a job's figures again and again.
+
+    A gauge is its latest value by time: while a bundle runs, a runner shows what it has set as attempted, but also forgets that for the next
+    bundle which sets nothing. Counters are of bundles that are done, where the runner tells these apart.
+    """
+
+    def __init__(self) -> None:
+        self._gauges: dict[Any, tuple[float, int]] = {}  # by step and name: when it was set, and to what
+
+    def read(self, result: PipelineResult) -> LiveFigures:
+        """Asks the runner, and adds up over steps."""
+        if hasattr(result, "_metrics"):
+            result._metrics = None  # noqa: SLF001 (a portable runner's result remembers its first answer for ever)
+        found = result.metrics().query(MetricsFilter())
+        for gauge in found["gauges"]:
+            for told in filter(None, (gauge.committed, gauge.attempted)):
+                if told.timestamp and told.timestamp >= self._gauges.get(gauge.key, (0.0, 0))[0]:
+                    self._gauges[gauge.key] = told.timestamp, told.value
+        return self._figures(_added_up(found["counters"]))
+
+    def _figures(self, counts: Mapping[tuple[str, str], int]) -> LiveFigures:
+        kafka = {k.metric.name: v for k, (_, v) in self._gauges.items() if k.metric.namespace == "clickstream.kafka"}
+        return LiveFigures(
+            read=counts["clickstream", "records_read"],
+            accepted=counts["clickstream", "clicks_accepted"],
+            too_late=counts["clickstream", "clicks_too_late"],
+            rejected={name: n for (space, name), n in sorted(counts.items()) if space == "clickstream.rejected"},
+            sinks=self._sinks(counts),
+            lag={name.removeprefix("lag_"): value for name, value in sorted(kafka.items()) if name.startswith("lag_")},
+            watermark_ms=_earliest(kafka, "watermark_ms_"),
+            answered_ms=_earliest(kafka, "answered_ms_"),
+        )
+
+    def _sinks(self, counts: Mapping[tuple[str, str], int]) -> dict[str, SinkFigures]:
+        failing: dict[str, int] = {}
+        for key, (_, since) in self._gauges.items():
+            if key.metric.name == FAILING_SINCE:
+                failing[key.metric.namespace] = max(since, failing.get(key.metric.namespace, 0))
+        present = {space for space, _ in counts} | set(failing)
+        return {
+            name: SinkFigures(
+                counts[space, written],
+                counts[space, "windows_written"],
+                counts[space, "retries"],
+                failing.get(space, 0),
+            )
+            for name, (space, written) in _SINKS.items()
+            if space in present
+        }
+
+
+_SINKS = {
+    "sql": ("clickstream.sql", "rows_written"),
+    "elasticsearch": ("clickstream.elasticsearch", "documents_written"),
+    "raw_store": ("clickstream.raw_store", "clicks_stored"),
+}
+
+
+def _added_up(counters: Any) -> Counter[tuple[str, str]]:
+    totals: Counter[tuple[str, str]] = Counter()
+    for counter in counters:
+        totals[counter.key.metric.namespace, counter.key.metric.name] += counter.result or 0
+    return totals
+
+
+def _earliest(gauges: Mapping[str, int], prefix: str) -> int | None:
+    return min((value for name, value in gauges.items() if name.startswith(prefix)), default=None)
