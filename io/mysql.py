@@ -25,6 +25,7 @@ _PROCEDURES = (
     *("get_clicks", "get_unique_users", "get_avg_time_spent", "get_time_quantile"),
     *("get_sessions", "get_bounce_rate"),
 )
+_VIEWS = ("by_hour", "by_day", "by_page", "by_country")
 _OLDEST = {"MySQL": (8, 0), "MariaDB": (10, 6)}
 
 
@@ -114,7 +115,7 @@ class WriteToMySql(beam.PTransform):
 
 
 def setup_mysql(connection: SqlConnection) -> None:
-    """Creates what is missing: the database (if the connection says so) and the tables; and the stored procedures anew.
+    """Creates what is missing: the database (if the connection says so) and the tables; and stored procedures and views anew.
 
     Raises:
         UserError: The server can't be reached, or the account may not.
@@ -122,19 +123,29 @@ def setup_mysql(connection: SqlConnection) -> None:
     setup_sql(connection)
     with one_line_errors(connection), connection.engine().connect() as opened:
         take_turn(opened)
-        for statement in procedure_statements(connection.metrics_table):
+        for statement in (*procedure_statements(connection.metrics_table), *view_statements(connection.metrics_table)):
             execute_as_is(opened, statement)
 
 
 def procedure_statements(metrics_table: str = "page_metrics") -> list[str]:
     """The statements of `sql/procedures.sql`, for a table of this name."""
-    script = resources.files("clickstream.sql").joinpath("procedures.sql").read_text(encoding="utf-8")
-    statements = re.sub(r"^(--|DELIMITER).*\n", "", script, flags=re.MULTILINE).split("$$")
-    return [part.strip().replace("`page_metrics`", f"`{metrics_table}`") for part in statements if part.strip()]
+    return _statements("procedures.sql", "$$", metrics_table)
+
+
+def view_statements(metrics_table: str = "page_metrics") -> list[str]:
+    """The statements of `sql/views.sql`, for a table of this name; the views' names begin with it."""
+    return _statements("views.sql", ";", metrics_table)
+
+
+def _statements(script: str, delimiter: str, metrics_table: str) -> list[str]:
+    text = resources.files("clickstream.sql").joinpath(script).read_text(encoding="utf-8")
+    statements = re.sub(r"^(--|DELIMITER).*\n", "", text, flags=re.MULTILINE).split(delimiter)
+    named = (re.sub(r"`page_metrics(\w*)`", rf"`{metrics_table}\1`", part).strip() for part in statements)
+    return [statement for statement in named if statement]
 
 
 def check_mysql(connection: SqlConnection) -> None:
-    """Compares the server's version, the tables and the procedures with what is needed.
+    """Compares the server's version, the tables, the procedures and the views with what is needed.
 
     Raises:
         UserError: The first difference, and how to mend it; or the server can't be reached.
@@ -143,11 +154,15 @@ def check_mysql(connection: SqlConnection) -> None:
         version = opened.exec_driver_sql("SELECT VERSION()").scalar()
         known = sa.text("SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()")
         present = {name for (name,) in opened.execute(known)}
+        known = sa.text("SELECT table_name FROM information_schema.views WHERE table_schema = DATABASE()")
+        views = {name for (name,) in opened.execute(known)}
     _check_version(connection, version)
     check_sql(connection)
-    missing = [name for name in _PROCEDURES if name not in present]
+    missing = [f"stored procedure {name}" for name in _PROCEDURES if name not in present]
+    needed = (f"{connection.metrics_table}_{view}" for view in _VIEWS)
+    missing += [f"view {name}" for name in needed if name not in views]
     if missing:
-        message = f"{connection.place}: stored procedure {missing[0]} is missing: run setup-sinks."
+        message = f"{connection.place}: {missing[0]} is missing: run setup-sinks."
         raise UserError(message)
 
 

@@ -103,3 +103,10 @@ def test_the_script_of_procedures():
     assert [statement.split("(")[0].split()[-1] for statement in statements[1::2]] == list(mysql._PROCEDURES)
     assert all(statement.startswith("DROP PROCEDURE IF EXISTS") for statement in statements[::2])
     assert all("FROM `metrics`" in statement for statement in statements[1::2])
+
+
+def test_the_script_of_views():
+    statements = mysql.view_statements("metrics")
+    begin = "CREATE OR REPLACE SQL SECURITY INVOKER VIEW `metrics_"
+    assert [statement.removeprefix(begin).split("`")[0] for statement in statements] == list(mysql._VIEWS)
+    assert all("FROM `metrics`" in statement for statement in statements)
