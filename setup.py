@@ -23,6 +23,7 @@ REQUIRED = [
     "rich>=13",
     "SQLAlchemy>=1.4.50,<2",  # beam-nuggets pins it
     "tzdata",  # the time zones, where the machine has none
+    "urllib3>=2",
     "zstandard>=0.22",
 ]
 # The stores of raw clicks that not everybody has; the lock files include them.
@@ -52,8 +53,9 @@ setup(
         "clickstream.transforms",
         "clickstream.io",
         "clickstream.sql",
+        "clickstream.dashboards",
     ],
-    package_data={"": ["py.typed", "*.tmpl", "*.sql", "*.cql", "*.hbase"]},
+    package_data={"": ["py.typed", "*.tmpl", "*.sql", "*.cql", "*.hbase", "*.ndjson"]},
     install_requires=REQUIRED,
     extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "test": TEST},
 )

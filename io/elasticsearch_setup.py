@@ -25,6 +25,7 @@ _JSON, _NDJSON = f"{_JSON_TYPE}; compatible-with=8", f"{_NDJSON_TYPE}; compatibl
 _HOST = re.compile(r"https?://([^\s/:?#@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}(/[^\s?#]*)?")
 _INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,254}")
 _API_KEY = re.compile(r"[A-Za-z0-9+/=_:.-]+")
+_WORDS = {"api_key": "ApiKey", "basic_auth": "Basic"}
 _MAY_PASS = frozenset({408, 429, 500, 502, 503, 504})
 _DATE = {"type": "date", "format": "strict_date_optional_time"}
 _URL_LENGTH = 8_192  # UTF-16 units, of at most 3 bytes each: under Lucene's limit of 32,766 bytes for a term
@@ -129,6 +130,15 @@ class ElasticsearchConnection:
             serializers=serializers,
             **options,
         )
+
+    def authorization(self) -> dict[str, str]:
+        """The header by which the same account is known to Kibana; none without an account. Resolves the secrets.
+
+        Raises:
+            SecretError: A reference leads nowhere.
+            ElasticsearchError: The API key is not usable.
+        """
+        return {"authorization": f"{_WORDS[kind]} {value}" for kind, value in self._credentials().items()}  # noqa: B035 (one at most)
 
     def _host_list(self) -> list[str]:
         return [host.strip() for host in self.hosts.split(",")]

@@ -7,7 +7,7 @@
 -- Hours and days are of UTC, and hold the windows that begin in them. For those of a site's clock: --rollups, tables page_metrics_1h and page_metrics_1d.
 -- A mean of means is wrong: sum time_spent_seconds and timed_clicks, then divide, as above; bounces and sessions likewise.
 --
--- There are no users here: those of two rows are not the sum, and to unite sketches takes too long for a view, which reads all rows whatever is asked.
+-- There are no users here: those of two rows are not the sum, and a view would unite the sketches of all rows whatever is asked, 2 us a hash.
 -- So: CALL get_unique_users(NULL, NULL, '2026-11-01', '2026-11-02'), for any page, country and time.
 --
 -- By hand: mysql DATABASE < views.sql

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.live_harness import PATIENCE, LiveJob
+from e2e.live_harness import FULL, PATIENCE, LiveJob
 from e2e.live_stores import Bench, oracle, rejects
 from e2e.test_live_survives import GAP, TIMING, WINDOW, assert_exact_in_the_end, fed
 from prometheus_client.parser import text_string_to_metric_families
@@ -67,14 +68,20 @@ class Health:
         return found == status and says in text
 
 
-def away(server, health: Health, says: str, then: Callable[[], None] = lambda: None) -> str:
-    """Stops a server until the job says so; then starts it again, and waits until the job is well."""
-    server.stop()
+def away(server, health: Health, says: str, then: Callable[[], None] = lambda: None, *, frozen: bool = False) -> str:
+    """Stops a server, or only lets it not answer, until the job says so; then starts it again, and waits until the job is well."""
     try:
-        noticed = health.wait(503, says, 60)
+        if frozen:
+            os.killpg(server.pid, signal.SIGSTOP)
+        else:
+            server.stop()
+        noticed = health.wait(503, says, 90)
         then()
     finally:
-        server.start()
+        if frozen:
+            os.killpg(server.pid, signal.SIGCONT)
+        else:
+            server.start()
     return f"{says} 503 after {noticed:.0f} s, 200 again {health.wait(200, 'ok', 60):.0f} s after it was back"
 
 
@@ -91,6 +98,8 @@ def test_health_of_a_job_whose_servers_go_and_come(kafka, mariadb, elasticsearch
             job.wait_until(lambda: health.status()["windows_written"] > 1, 60, "the first windows")
             assert health.status()["events_per_second"] > 100
             print(away(elasticsearch, health, "Elasticsearch: writes have failed", lambda: while_it_fails(health)))
+            if FULL:
+                print("not answering:", away(elasticsearch, health, "Elasticsearch: writes have failed", frozen=True))
             over.set()
         assert_exact_in_the_end(bench, job)
         job.wait_until(lambda: health.status()["lag"] == 0, 30, "all to be read")

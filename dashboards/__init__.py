@@ -1,0 +1,1 @@
+"""Dashboards to import, as package data."""
