@@ -108,18 +108,28 @@ def test_health_of_a_job_whose_servers_go_and_come(kafka, mariadb, elasticsearch
         job.wait_until(lambda: not health._says(200, "ok") or time.monotonic() > idle_until, 60, "idle time")
         assert health.ask("healthz") == (200, "ok\n")
         print(away(kafka, health, "Kafka has not answered"))
-        os.kill(next(pid for pid in job.processes() if Path(f"/proc/{pid}/comm").read_text() == "prism\n"), 9)
-        health.wait(503, "restarting: Restarting, because: The runner has gone.", 30)
-        assert health.status()["rows_written"] > 0
-        health.wait(200, "ok", 60)
-        status = health.status()
-        assert status["last_error"] == "The runner has gone."
-        assert health.metrics()["clickstream_restarts_total",] == 1
-        assert abs(status["last_error_at_ms"] / 1000 - time.time()) < 60 * PATIENCE
+        its_runner_dies_while_a_store_is_away(job, health, elasticsearch)
     finally:
         over.set()
         job.kill()
     assert "Traceback" not in job.err
+
+
+def its_runner_dies_while_a_store_is_away(job: LiveJob, health: Health, elasticsearch) -> None:
+    """Then starting again fails too, until the store is back."""
+    elasticsearch.stop()
+    try:
+        os.kill(next(pid for pid in job.processes() if Path(f"/proc/{pid}/comm").read_text() == "prism\n"), 9)
+        health.wait(503, "restarting: Restarting, because: The runner has gone.", 30)
+        health.wait(503, "restarting: Restarting, because: Elasticsearch can't be reached", 60)
+        assert health.status()["rows_written"] > 0
+    finally:
+        elasticsearch.start()
+    health.wait(200, "ok", 90)
+    status = health.status()
+    assert status["last_error"].startswith("Elasticsearch can't be reached")
+    assert health.metrics()["clickstream_restarts_total",] >= 2
+    assert abs(status["last_error_at_ms"] / 1000 - time.time()) < 90 * PATIENCE
 
 
 def while_it_fails(health: Health) -> None:
