@@ -45,7 +45,9 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
 def _columns(options: PipelineOptions, measure: MeasureTimeSpent) -> tuple[str, ...]:
     if keeps_raw_clicks(options):
         return ALL_COLUMNS
-    return (*METRIC_COLUMNS, "row_key") if measure.needs_row_key else METRIC_COLUMNS
+    reported = ("session_end", "time_spent")  # read by that policy only
+    columns = tuple(name for name in METRIC_COLUMNS if measure.policy.name == "reported" or name not in reported)
+    return (*columns, "row_key") if measure.needs_row_key else columns
 
 
 def keeps_raw_clicks(options: PipelineOptions) -> bool:
