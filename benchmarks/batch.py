@@ -34,6 +34,7 @@ WAYS = {
     "fixed": Way("this pipeline, parse to aggregate, `fixed:300`", "columns.py", (FIXED,)),
     "unsketched": Way("the same without sketches of users", "columns.py", (FIXED, "--sketch_size=off")),
     "columns": Way("this pipeline, parse to aggregate, `dwell`", "columns.py"),
+    "fixed_job": Way("this pipeline, `fixed:300`, with SQLite, bulk file and report", None, (FIXED,)),
     "job": Way("this pipeline, `dwell`, with SQLite, bulk file and report", None),
     "rollups": Way("the same with hours and days", None, ("--rollups=1h,1d", "--time_zone=Asia/Kolkata")),
     "elementwise": Way("one Beam element an event, one CombineFn", "elementwise.py"),

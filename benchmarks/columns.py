@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from clickstream.io.files import ReadClickLogs
 from clickstream.pipeline.options import MetricOptions, read_options
-from clickstream.pipeline.running import measure_step, parse_options
+from clickstream.pipeline.running import measure_step, parse_options, shards_of
 from clickstream.transforms import AggregateByPage, ParseClicks
 
 
@@ -17,10 +17,11 @@ def main(path: str, *argv: str) -> None:
     """Makes the rows and throws them away."""
     options = read_options(argv)
     metrics = options.view_as(MetricOptions)
-    aggregate = AggregateByPage(metrics.window_seconds, metrics.shards or 1, sketch_size=metrics.sketch_size)
+    shards = shards_of(options)
+    aggregate = AggregateByPage(metrics.window_seconds, shards, sketch_size=metrics.sketch_size)
     with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
         parsed = pipeline | ReadClickLogs(path) | ParseClicks(parse_options(options))
-        rows = parsed.clicks | measure_step(options, shards=metrics.shards or 1) | aggregate
+        rows = parsed.clicks | measure_step(options, shards=shards) | aggregate
         rows | "Rows" >> beam.Map(lambda table: table.num_rows)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.elasticsearch import WriteBulkFile
 from clickstream.io.files import LogFile, ReadClickLogs, compression_of, match_logs
@@ -24,7 +24,15 @@ from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options
 from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
 from clickstream.pipeline.raw import expire, raw_store_of, set_up_raw_store
-from clickstream.pipeline.running import measure_step, mendable_errors, parse_options, quiet_beam, rollups_of, runner_of
+from clickstream.pipeline.running import (
+    measure_step,
+    mendable_errors,
+    parse_options,
+    quiet_beam,
+    rollups_of,
+    runner_of,
+    shards_of,
+)
 from clickstream.pipeline.summary import ProgressLine, print_summary
 from clickstream.transforms import CutByWindow, ParseClicks, Periods, SumByPage
 
@@ -99,19 +107,13 @@ def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: 
     return Job(
         read=ReadClickLogs(pattern),
         parse=ParseClicks(parse_options(options)),
-        measure=measure_step(options, shards=_shards(options)),
-        cut=CutByWindow(metrics.window_seconds, _shards(options)),
+        measure=measure_step(options, shards=shards_of(options)),
+        cut=CutByWindow(metrics.window_seconds, shards_of(options)),
         outputs={"": output_of("", None)} | {p.name: output_of(p.name, p) for p in rollups_of(options)},
         write_dead_letters=WriteDeadLettersToSql(database),
         store_raw=raw_store and WriteRawClicks(raw_store),
         note_progress=NoteProgress(str(notes)),
     )
-
-
-def _shards(options: PipelineOptions) -> int:
-    """As asked for; else one for a single worker, since a shard costs time, and two a worker, so that they end together."""
-    workers = int(options.view_as(DirectOptions).direct_num_workers or 1)
-    return options.view_as(MetricOptions).shards or (1 if workers == 1 else 2 * workers)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.secrets import resolve_secret
@@ -45,7 +45,9 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
 def _columns(options: PipelineOptions, measure: MeasureTimeSpent) -> tuple[str, ...]:
     if keeps_raw_clicks(options):
         return ALL_COLUMNS
-    return (*METRIC_COLUMNS, "row_key") if measure.needs_row_key else METRIC_COLUMNS
+    reported = ("session_end", "time_spent")  # read by that policy only
+    columns = tuple(name for name in METRIC_COLUMNS if measure.policy.name == "reported" or name not in reported)
+    return (*columns, "row_key") if measure.needs_row_key else columns
 
 
 def keeps_raw_clicks(options: PipelineOptions) -> bool:
@@ -93,6 +95,15 @@ def _deduplicate(options: PipelineOptions) -> bool | None:
         message = "--deduplicate=off counts equal clicks twice, which a raw store holds once: leave out one of --deduplicate and --raw_store."
         raise UserError(message)
     return asked == "row_key" or kept if asked or kept else None
+
+
+def shards_of(options: PipelineOptions) -> int:
+    """Into how many groups pages and users are spread.
+
+    As asked for; else one for a single worker, since a shard costs time, and two a worker, so that they end together.
+    """
+    workers = int(options.view_as(DirectOptions).direct_num_workers or 1)
+    return options.view_as(MetricOptions).shards or (1 if workers == 1 else 2 * workers)
 
 
 def rollups_of(options: PipelineOptions) -> list[Periods]:

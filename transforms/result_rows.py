@@ -12,6 +12,7 @@ from clickstream.transforms.sketches import BUCKET_TEXTS, MAX_THETA, bucket_seco
 
 DEFAULT_SKETCH_SIZE = 1024
 _VERSION_BITS = 20
+_BUCKET_TEXTS = pa.array(BUCKET_TEXTS)
 Int64s = npt.NDArray[np.int64]
 
 
@@ -105,7 +106,7 @@ def _times(partials: pa.Table, pages: _Pages, mean: npt.NDArray[np.float64]) -> 
     known, clicks = known[clicks > 0], clicks[clicks > 0]  # a time taken back leaves nothing
     page, bucket = known // width, known % width
     starts = np.searchsorted(page, np.arange(count + 1))
-    texts = [pa.array(BUCKET_TEXTS).take(pa.array(bucket)), pa.array(clicks).cast(pa.string())]
+    texts = [_BUCKET_TEXTS.take(pa.array(bucket)), pa.array(clicks).cast(pa.string())]
     values, counts = (_joined(starts, text) for text in texts)
     histogram = pc.binary_join_element_wise('{"values":[', values, '],"counts":[', counts, "]}", "")
     empty = starts[1:] == starts[:-1]
@@ -126,14 +127,16 @@ def _users(partials: pa.Table, pages: _Pages, sketch_size: int) -> dict[str, pa.
     count = len(pages.urls)
     users = partials["user_id"].combine_chunks().dictionary_encode()
     width = max(len(users.dictionary), 1)
-    distinct = np.unique(pages.of_rows * width + np.asarray(users.indices))
+    hashes = hash_users(users.dictionary.to_pylist()) if sketch_size else np.arange(width)
+    by_hash = np.argsort(hashes)
+    place = np.empty_like(by_hash)
+    place[by_hash] = np.arange(len(by_hash))
+    distinct = _distinct(pages.of_rows * width + place[np.asarray(users.indices)])
     page = distinct // width
     unique_users = np.bincount(page, minlength=count)
     if not sketch_size:
         return {"unique_users": pa.array(unique_users), "users_theta": pa.nulls(count), "users_sketch": pa.nulls(count)}
-    hashes = hash_users(users.dictionary.to_pylist())[distinct % width]
-    order = np.lexsort((hashes, page))
-    hashes = hashes[order]
+    hashes = hashes[by_hash][distinct % width]  # in order, page by page
     starts = np.append(0, np.cumsum(unique_users))
     theta = np.full(count, MAX_THETA)
     full = unique_users > sketch_size
@@ -142,6 +145,12 @@ def _users(partials: pa.Table, pages: _Pages, sketch_size: int) -> dict[str, pa.
     ends = np.append(0, np.cumsum(np.minimum(unique_users, sketch_size)))
     sketch = pc.binary_join_element_wise("[", _joined(ends, pa.array(hashes[kept]).cast(pa.string())), "]", "")
     return {"unique_users": pa.array(unique_users), "users_theta": pa.array(theta), "users_sketch": sketch}
+
+
+def _distinct(numbers: Int64s) -> Int64s:
+    """Each number once, in order: `np.unique` in a third of its time."""
+    numbers = np.sort(numbers)
+    return numbers[np.flatnonzero(np.diff(numbers, prepend=-1))]
 
 
 def _joined(starts: Int64s, texts: pa.Array) -> pa.Array:
