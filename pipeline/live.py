@@ -25,6 +25,7 @@ from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_optio
 from clickstream.pipeline.prism import find_prism
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import (
+    checks_servers,
     longest_periods,
     measure_step,
     mendable_errors,
@@ -53,16 +54,8 @@ def main(argv: Sequence[str]) -> int:
         UserError: Something that the user can mend, found before the first event.
     """
     options = read_options(argv)
-    kafka = options.view_as(KafkaOptions)
-    if not kafka.topic:
-        message = "--topic is missing: name the topic that holds the clicks."
-        raise UserError(message)
-    sinks = sinks_of(options)
-    check_kafka(_connection(options), kafka.topic)
-    raw_store = raw_store_of(options)
-    sinks.set_up()
-    set_up_raw_store(raw_store)
-    bounded = kafka.until == "now"
+    sinks, raw_store = servers_of(options)
+    bounded = options.view_as(KafkaOptions).until == "now"
     check_reader(options)
     pipeline = beam.Pipeline(runner=_engine(options, bounded=bounded), options=options)
     wire(pipeline, live_job(options, sinks, raw_store))
@@ -78,6 +71,24 @@ def main(argv: Sequence[str]) -> int:
     except grpc.RpcError:
         sys.stderr.write("The runner has gone.\n")
     return FAILED_WHILE_RUNNING
+
+
+def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | None]:
+    """The sinks and the raw store, set up and checked, as Kafka is, unless --check_servers=off.
+
+    Raises:
+        UserError: An option is missing or can't be, or a server isn't as it must be.
+    """
+    kafka = options.view_as(KafkaOptions)
+    if not kafka.topic:
+        message = "--topic is missing: name the topic that holds the clicks."
+        raise UserError(message)
+    sinks, raw_store = sinks_of(options), raw_store_of(options)
+    if checks_servers(options):
+        check_kafka(_connection(options), kafka.topic)
+        sinks.set_up()
+        set_up_raw_store(raw_store)
+    return sinks, raw_store
 
 
 def _run(pipeline: beam.Pipeline, stop: threading.Event) -> int:
