@@ -51,11 +51,11 @@ def _check_bucket(client: Any, location: str) -> None:
         raise UserError(message)
 
 
-def running_job(options: PipelineOptions) -> str | None:
-    """The id of the job named --job_name that runs in --region; None: there is none.
+def check_replaced(options: PipelineOptions) -> None:
+    """Looks for the job that --update replaces: where there is none, Beam 2.77 asks for it for ever.
 
     Raises:
-        UserError: Dataflow doesn't answer, or refuses.
+        UserError: None of that name runs in --region, or Dataflow refuses to say.
     """
     cloud = options.view_as(GoogleCloudOptions)
     credentials = get_service_credentials(options).get_google_auth_credentials()
@@ -67,19 +67,10 @@ def running_job(options: PipelineOptions) -> str | None:
         explained(f"--project={cloud.project} --region={cloud.region}"),
         dataflow.JobsV1Beta3Client(credentials=credentials, client_options=place, transport="rest") as client,
     ):
-        found = (job for job in client.list_jobs(request) if job.name == cloud.job_name and job.current_state in _LIVE)
-        return next((str(job.id) for job in found), None)
-
-
-@contextmanager
-def replacing(job_id: str) -> Iterator[None]:
-    """Lets Beam replace this job: Beam 2.77 looks for it in us-central1 only, and asks for ever where it finds none."""
-    looks = apiclient.DataflowApplicationClient.job_id_for_name
-    apiclient.DataflowApplicationClient.job_id_for_name = lambda _client, _name: job_id
-    try:
-        yield
-    finally:
-        apiclient.DataflowApplicationClient.job_id_for_name = looks
+        found = any(job.name == cloud.job_name and job.current_state in _LIVE for job in client.list_jobs(request))
+    if not found:
+        message = f"--update: no job named {cloud.job_name} runs in {cloud.region}: leave --update out, or check --job_name and --region."
+        raise UserError(message)
 
 
 @contextmanager

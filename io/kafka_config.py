@@ -32,9 +32,7 @@ def load_kafka_config(path: str) -> dict[str, str | int | float | bool]:
     try:
         text = _content(path).decode()
     except (OSError, UnicodeDecodeError) as error:
-        reason = (
-            "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or "there is no such object"
-        )
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         message = f"--kafka_config={path} can't be read ({reason}): check the path and its permissions."
         raise UserError(message) from None
     config = _from_json(text, path) if text.lstrip().startswith("{") else _from_lines(text, path)
@@ -46,8 +44,13 @@ def _content(path: str) -> bytes:
     """A local file, or an object in a bucket: a Flex Template's launcher has no files of the user's."""
     if not path.startswith("gs://"):
         return Path(path).read_bytes()
-    with FileSystems.open(path) as file:
-        return bytes(file.read())
+    from google.api_core.exceptions import GoogleAPICallError  # takes a while, and few keep settings there
+
+    try:
+        with FileSystems.open(path) as file:
+            return bytes(file.read())
+    except GoogleAPICallError as error:
+        raise OSError(int(error.code or 0), type(error).__name__) from None
 
 
 def _from_json(text: str, path: str) -> dict[str, str | int | float | bool]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.metadata import requires
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineResult
 from packaging.requirements import Requirement
 
-from clickstream.io.dataflow import check_google_cloud, explained, quiet_submission, replacing, running_job
+from clickstream.io.dataflow import check_google_cloud, check_replaced, explained, quiet_submission
 from clickstream.io.errors import UserError
 from clickstream.pipeline.dataflow_checks import check_dataflow
 from clickstream.pipeline.jobs import wire
@@ -59,8 +59,10 @@ def main(argv: Sequence[str]) -> int:
     check_dataflow(options, argv)
     quiet_submission()
     check_google_cloud(options)
+    if options.view_as(GoogleCloudOptions).update:
+        check_replaced(options)
     sinks, raw_store = servers_of(options)
-    with _packaged(options), _updating(options):
+    with _packaged(options):
         pipeline = _checked_pipeline(options)
         wire(pipeline, live_job(options, sinks, raw_store))
         with explained(f"--job_name={options.view_as(GoogleCloudOptions).job_name}"):
@@ -93,17 +95,6 @@ def extra_requirements(extra: str) -> list[str]:
     """What setup.py lists as an extra of this project."""
     listed = [Requirement(line) for line in requires(_DISTRIBUTION) or []]
     return [f"{r.name}{r.specifier}" for r in listed if r.marker and r.marker.evaluate({"extra": extra})]
-
-
-def _updating(options: PipelineOptions) -> "nullcontext[None]":
-    cloud = options.view_as(GoogleCloudOptions)
-    if not cloud.update:
-        return nullcontext()
-    found = running_job(options)
-    if found is None:
-        message = f"--update: no job named {cloud.job_name} runs in {cloud.region}: leave --update out, or check --job_name and --region."
-        raise UserError(message)
-    return replacing(found)  # type: ignore[return-value]
 
 
 def _checked_pipeline(options: PipelineOptions) -> beam.Pipeline:

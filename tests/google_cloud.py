@@ -48,8 +48,7 @@ class GoogleCloud:
         """Status and body (JSON, or bytes) of one request."""
         for pattern, handle in (
             (r"/token", self._token),
-            (rf"(?:/sandbox)?/v1b3/projects/{PROJECT}/locations/{REGION}/jobs", self._jobs),
-            (rf"(?:/sandbox)?/v1b3/projects/{PROJECT}/jobs", self._jobs_elsewhere),
+            (rf"/v1b3/projects/{PROJECT}/locations/{REGION}/jobs", self._jobs),
             (rf"(?:/upload)?/storage/v1/b/{BUCKET}/o", self._upload),
             (rf"(?:/download)?/storage/v1/b/{BUCKET}/o/(.+)", self._object),
             (rf"/storage/v1/b/{BUCKET}", self._bucket),
@@ -72,9 +71,6 @@ class GoogleCloud:
         self.created.append(job)
         given = {name: job[name] for name in ("name", "clientRequestId")}
         return 200, {**given, "id": f"job-{len(self.created)}", "projectId": PROJECT, "location": REGION}
-
-    def _jobs_elsewhere(self, _method: str, _query: dict[str, str], _body: bytes) -> tuple[int, Any]:
-        return 200, {"jobs": []}  # without a location the service lists us-central1 only
 
     def _bucket(self, _method: str, _query: dict[str, str], _body: bytes) -> tuple[int, Any]:
         return 200, {"kind": "storage#bucket", "id": BUCKET, "name": BUCKET}
