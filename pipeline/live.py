@@ -21,7 +21,7 @@ from clickstream.io.raw_store import RawStoreConnection
 from clickstream.io.raw_write import WriteRawClicks
 from clickstream.pipeline.java_reader import check_reader, read_by_java
 from clickstream.pipeline.jobs import Job, Output, wire
-from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
+from clickstream.pipeline.options import KafkaOptions, MetricOptions, RawStoreOptions, read_options
 from clickstream.pipeline.prism import find_prism
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import (
@@ -88,6 +88,9 @@ def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | No
         check_kafka(_connection(options), kafka.topic)
         sinks.set_up()
         set_up_raw_store(raw_store)
+    elif sinks.is_embedded or options.view_as(RawStoreOptions).raw_store == "sqlite":
+        message = "--check_servers=off isn't for SQLite files, whose tables are made at the start: leave it out."
+        raise UserError(message)
     return sinks, raw_store
 
 
