@@ -4,7 +4,6 @@ import base64
 import bz2
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-from apache_beam.internal.gcp import auth
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 from apache_beam.runners.pipeline_context import PipelineContext
-from google_cloud import BUCKET, PROJECT, REGION, GoogleCloud, environment, google_cloud
+from google_cloud import BUCKET, PROJECT, REGION, GoogleCloud
+from submission import PLACES, Sent, endpoint, in_cloud, worker_python, worker_variables
 
 from clickstream.io import secrets
 from clickstream.io.errors import UserError
@@ -37,7 +36,6 @@ ROOT = Path(__file__).parents[2]
 CANARY = "CANARY-77f1-never-sent-anywhere"
 VERSION = f"projects/{PROJECT}/secrets/{{}}/versions/1"
 SECRET = f"secret:{VERSION}"
-PLACES = (f"--project={PROJECT}", f"--region={REGION}", f"--temp_location=gs://{BUCKET}/jobs")
 JOB = (
     *PLACES,
     "--bootstrap_servers=kafka:9092",
@@ -53,46 +51,24 @@ JOB = (
 )
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleCloud]:
-    folder = tmp_path_factory.mktemp("account")
-    (folder / "secret").write_text(CANARY)
-    with google_cloud() as found, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(found, folder).items():
-            patch.setenv(name, value)
-        patch.setenv("MYSQL_PASSWORD", CANARY)
-        patch.setenv("CLICKSTREAM_SECRET_FILE", str(folder / "secret"))
-        patch.setattr(auth._Credentials, "_credentials_init", False)  # Beam keeps those of the process's first use
-        found.secrets = dict.fromkeys(map(VERSION.format, ("mysql", "elasticsearch", "users")), CANARY.encode())
-        yield found
-    auth._Credentials._credentials_init = False
-
-
 @pytest.fixture(autouse=True)
 def _no_jobs(cloud) -> None:
     cloud.running.clear()
 
 
-def endpoint(cloud: GoogleCloud) -> str:
-    return (
-        f"--dataflow_endpoint={cloud.address.replace('127.0.0.1', 'localhost')}"  # Beam takes a port for localhost only
-    )
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleCloud]:
+    folder = tmp_path_factory.mktemp("account")
+    (folder / "secret").write_text(CANARY)
+    with in_cloud(folder) as found, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYSQL_PASSWORD", CANARY)
+        patch.setenv("CLICKSTREAM_SECRET_FILE", str(folder / "secret"))
+        found.secrets = dict.fromkeys(map(VERSION.format, ("mysql", "elasticsearch", "users")), CANARY.encode())
+        yield found
 
 
 def submit(cloud: GoogleCloud, *argv: str) -> int:
     return main(["submit-dataflow", *JOB, endpoint(cloud), *argv])
-
-
-class Sent:
-    """A submission, as the service got it."""
-
-    def __init__(self, cloud: GoogleCloud) -> None:
-        self.job = cloud.created[-1]
-        self.options = self.job["environment"]["sdkPipelineOptions"]["options"]
-        folder = self.options["staging_location"].removeprefix(f"gs://{BUCKET}/")
-        self.staged = {name.removeprefix(f"{folder}/"): content for name, content in cloud.objects.items()}
-        self.pipeline = api.Pipeline.FromString(self.staged["pipeline.pb"])
-        self.components = self.pipeline.components
 
 
 @pytest.fixture(scope="module")
@@ -225,24 +201,13 @@ def test_tables_and_sums_travel_by_coders_of_their_own(sent) -> None:
 
 @pytest.fixture(scope="module")
 def worker(sent, tmp_path_factory) -> Path:
-    """The Python of a fresh environment, in which only what was staged of this project is installed, as on a worker."""
-    folder = tmp_path_factory.mktemp("worker")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
-    python = folder / "env/bin/python"
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    # The libraries are those of the tests; a path file's folder isn't searched for path files, so the checkout isn't there.
-    libraries = next(path for path in sys.path if path.endswith("site-packages"))
-    (folder / f"env/lib/{version}/site-packages/libraries.pth").write_text(f"{libraries}\n")
-    package = folder / "workflow.tar.gz"
-    package.write_bytes(sent.staged["workflow.tar.gz"])
-    pip = (sys.executable, "-m", "pip", f"--python={python}", "install", "-q", "--disable-pip-version-check")
-    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", str(package)], check=True)
-    return python
+    return worker_python(tmp_path_factory.mktemp("worker"), sent.staged["workflow.tar.gz"])
 
 
 def ask(worker: Path, script: str, given: bytes = b"") -> str:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    found = subprocess.run([worker, "-c", script], input=given, capture_output=True, check=False, env=clean, cwd="/")
+    found = subprocess.run(
+        [worker, "-c", script], input=given, capture_output=True, check=False, env=worker_variables(), cwd="/"
+    )
     assert found.returncode == 0, found.stderr.decode()
     return found.stdout.decode()
 
