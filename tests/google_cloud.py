@@ -48,7 +48,7 @@ class GoogleCloud:
         """Status and body (JSON, or bytes) of one request."""
         for pattern, handle in (
             (r"/token", self._token),
-            (rf"/v1b3/projects/{PROJECT}/locations/{REGION}/jobs", self._jobs),
+            (rf"(?:/sandbox)?/v1b3/projects/{PROJECT}/locations/{REGION}/jobs", self._jobs),
             (rf"(?:/upload)?/storage/v1/b/{BUCKET}/o", self._upload),
             (rf"(?:/download)?/storage/v1/b/{BUCKET}/o/(.+)", self._object),
             (rf"/storage/v1/b/{BUCKET}", self._bucket),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 from apache_beam.runners.pipeline_context import PipelineContext
 from google_cloud import BUCKET, PROJECT, REGION, GoogleCloud
@@ -122,6 +123,21 @@ def test_what_is_sent_is_small(sent) -> None:
     """Dataflow takes requests of up to 10 MB."""
     assert len(json.dumps(sent.job)) < 100_000
     assert len(sent.staged["pipeline.pb"]) < 1_000_000
+
+
+def test_to_an_endpoint_that_is_not_this_machine_goes_the_same_but_for_the_machines(cloud, sent, monkeypatch) -> None:
+    """Beam takes `localhost` for a service of its developers: it doesn't look at its options, and asks for local workers."""
+    monkeypatch.setattr(PipelineOptionsValidator, "validate_endpoint_url", lambda *_: True)  # it takes no port
+    assert submit(cloud, f"--dataflow_endpoint={cloud.address}/sandbox", "--job_name=elsewhere") == 0
+    here, there = sent.job["environment"], cloud.created[-1]["environment"]
+    assert here["experiments"] == there["experiments"]
+    (ours,), (theirs,) = here["workerPools"], there["workerPools"]
+    assert (ours["kind"], ours["dataDisks"]) == ("local", [{"diskType": "local"}])
+    assert (theirs["kind"], theirs["dataDisks"]) == ("harness", [{}])
+    assert set(ours) == set(theirs)
+    assert ours["sdkHarnessContainerImages"] == theirs["sdkHarnessContainerImages"]
+    with pytest.raises(UserError, match=r"Invalid Project ID \(Shop\)"):
+        submit_dataflow.main([*JOB, f"--dataflow_endpoint={cloud.address}/sandbox", "--project=Shop"])
 
 
 # --- the graph

@@ -64,5 +64,7 @@ def test_the_image_is_of_the_same_beam_and_of_files_that_are_there() -> None:
     packages = re.findall(r'"clickstream\.(\w+)"', (ROOT / "setup.py").read_text())
     assert {[name] == names for names in copied for name in packages} == {True, False}
     assert {name for names in copied for name in names} >= {*packages, "setup.py", "requirements.lock"}
+    sent = (ROOT / "dataflow/Dockerfile.dockerignore").read_text().splitlines()
+    assert {f"!{name}" for names in copied for name in names} == {line for line in sent if line.startswith("!")}
     launched = next(line.partition("=")[2] for line in lines if line.startswith("ENV FLEX_TEMPLATE_PYTHON_PY_FILE"))
     assert (ROOT / launched.removeprefix("/template/clickstream-beam/")).is_file()
