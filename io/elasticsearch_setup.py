@@ -80,7 +80,7 @@ class _AsIsNdjson(_AsIs):
 
 @dataclass(frozen=True)
 class ElasticsearchConnection:
-    """Where Elasticsearch is, and who asks. Holds references to secrets (`env:NAME`, `file:PATH`), never a secret.
+    """Where Elasticsearch is, and who asks. Holds references to secrets, never a secret.
 
     Attributes:
         hosts: `http://localhost:9200`; several are separated by commas.

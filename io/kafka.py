@@ -46,7 +46,7 @@ class ReadFromKafka(beam.PTransform):
         batch_records: The most records a batch.
         bundle_seconds: How often results go downstream.
         commit_start: Commit the start at once, so that a restart from `committed` begins there, not at the earliest.
-        kafka_config: Further librdkafka settings; secrets as `env:NAME` or `file:PATH`, see `load_kafka_config`.
+        kafka_config: Further librdkafka settings; secrets by reference, see `load_kafka_config`.
 
     Raises:
         UserError: While the graph is built: an option that can't be. When the job starts: see `check_kafka`.

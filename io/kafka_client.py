@@ -46,7 +46,7 @@ class KafkaConnection:
     Attributes:
         bootstrap_servers: `host:port`, several separated by commas.
         group_id: The consumer group whose offsets are read and committed.
-        config: Further librdkafka settings, secrets as `env:NAME` or `file:PATH`.
+        config: Further librdkafka settings, secrets by reference.
 
     Raises:
         UserError: See `check_kafka_config`.

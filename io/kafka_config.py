@@ -5,13 +5,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from apache_beam.io.filesystems import FileSystems
+
 from clickstream.io.errors import UserError
-from clickstream.io.secrets import SecretError, resolve_secret
+from clickstream.io.secrets import REFERENCE, SecretError, resolve_secret
 
 KafkaConfig = Mapping[str, str | int | float | bool]
 
 _SECRET = re.compile(r"password|secret|\.pem$|^sasl\.oauthbearer\.config$")
-_REFERENCE = re.compile(r"(env|file):.+")
 _NOT_PUBLIC = ("ssl.ca.pem", "ssl.certificate.pem")  # certificates are no secrets
 _OURS = {
     "bootstrap.servers": "--bootstrap_servers",
@@ -23,20 +24,33 @@ _COMMITS = ("enable.auto.commit", "auto.commit.enable")
 
 
 def load_kafka_config(path: str) -> dict[str, str | int | float | bool]:
-    """Reads librdkafka settings from a file: `name=value` lines (`#` comments), or one JSON object.
+    """Reads librdkafka settings from a file (or `gs://BUCKET/OBJECT`): `name=value` lines (`#` comments), or one JSON object.
 
     Raises:
         UserError: The file can't be read, a line is no setting, or `check_kafka_config` refuses it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = _content(path).decode()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         message = f"--kafka_config={path} can't be read ({reason}): check the path and its permissions."
         raise UserError(message) from None
     config = _from_json(text, path) if text.lstrip().startswith("{") else _from_lines(text, path)
     check_kafka_config(config)
     return config
+
+
+def _content(path: str) -> bytes:
+    """A local file, or an object in a bucket: a Flex Template's launcher has no files of the user's."""
+    if not path.startswith("gs://"):
+        return Path(path).read_bytes()
+    from google.api_core.exceptions import GoogleAPICallError  # takes a while, and few keep settings there
+
+    try:
+        with FileSystems.open(path) as file:
+            return bytes(file.read())
+    except GoogleAPICallError as error:
+        raise OSError(int(error.code or 0), type(error).__name__) from None
 
 
 def _from_json(text: str, path: str) -> dict[str, str | int | float | bool]:
@@ -80,9 +94,10 @@ def check_kafka_config(config: KafkaConfig) -> None:
         if name in _OURS:
             message = f"Kafka setting {name} can't be in --kafka_config: it is set by {_OURS[name]}."
             raise UserError(message)
-        if _is_secret(name) and not _REFERENCE.fullmatch(str(value)):
+        if _is_secret(name) and not REFERENCE.fullmatch(str(value)):
             message = (
-                f"Kafka setting {name} is a secret: write {name}=env:NAME (a variable) or {name}=file:PATH, not itself."
+                f"Kafka setting {name} is a secret: write {name}=env:NAME (a variable), file:PATH or "
+                "secret:projects/P/secrets/S/versions/V, not itself."
             )
             raise UserError(message)
 
@@ -92,19 +107,13 @@ def _is_secret(name: str) -> bool:
 
 
 def resolve_kafka_config(config: KafkaConfig) -> dict[str, str | int | float | bool]:
-    """Puts secrets in the place of their references `env:NAME` and `file:PATH`. Call it on the worker only.
+    """Puts secrets in the place of their references, see `resolve_secret`. Call it on the worker only.
 
     Raises:
         UserError: The configuration is refused, or a reference leads nowhere.
     """
     check_kafka_config(config)
     try:
-        return {
-            n: resolve_secret(v) if isinstance(v, str) and _REFERENCE.fullmatch(v) else v for n, v in config.items()
-        }
+        return {n: resolve_secret(v) if isinstance(v, str) and REFERENCE.fullmatch(v) else v for n, v in config.items()}
     except SecretError as error:
         raise UserError(str(error)) from None
-
-
-def _resolved(value: str | int | float | bool) -> str | int | float | bool:
-    return resolve_secret(value) if isinstance(value, str) and _REFERENCE.fullmatch(value) else value

@@ -32,7 +32,7 @@ _OLDEST = {"MySQL": (8, 0), "MariaDB": (10, 6)}
 def connect_by_configuration(
     source: SourceConfiguration, table: TableConfiguration | None = None, *, password: str | None = None
 ) -> SqlConnection:
-    """A connection in beam-nuggets' terms; the password comes apart, as a reference (`env:NAME` or `file:PATH`).
+    """A connection in beam-nuggets' terms; the password comes apart, as a reference (see `check_secret_reference`).
 
     Raises:
         UserError: The configuration holds a password, or asks for what this writer doesn't do.
@@ -95,7 +95,7 @@ class WriteToMySql(beam.PTransform):
     Attributes:
         source_config: The database, without password.
         table_config: The table: its name, and whether it is created if missing.
-        password: Reference to the password: `env:NAME` or `file:PATH`.
+        password: Reference to the password, see `check_secret_reference`.
         batch_rows: Rows a transaction.
         retry_seconds: How long a batch is tried again after deadlocks, lost connections and the like; then it fails.
     """

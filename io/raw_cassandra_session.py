@@ -26,7 +26,7 @@ class CassandraPlace:
     Attributes:
         hosts: `HOST:PORT`, several with commas, all of one port.
         user: The account; None for none.
-        password: Reference to its password: `env:NAME` or `file:PATH`.
+        password: Reference to its password, see `check_secret_reference`.
         tls_ca: Certificate authority's file, to talk TLS only.
     """
 

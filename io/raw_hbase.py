@@ -13,7 +13,7 @@ from clickstream.io import raw_clicks
 from clickstream.io import raw_hbase_rows as rows_of
 from clickstream.io import raw_hbase_wire as wire
 from clickstream.io.errors import UserError
-from clickstream.io.raw_hbase_client import HBaseClient
+from clickstream.io.raw_hbase_client import HBaseClient, host_and_port
 from clickstream.io.raw_hbase_errors import ContentRefusedError
 from clickstream.io.raw_hbase_lease import hbase_lease
 from clickstream.io.raw_hbase_setup import check_tables, setup_tables
@@ -30,10 +30,21 @@ class HBaseRawStoreConnection:
     Attributes:
         address: HOST:PORT of HBase's Thrift server (Thrift 1, binary protocol, buffered transport).
         table: The table of clicks; that of the buckets is named `TABLE_buckets`.
+
+    Raises:
+        UserError: The table's name or the address can't be.
     """
 
     address: str
     table: str = "clickstream_data"
+
+    def __post_init__(self) -> None:
+        host_and_port(self.address)
+        if not _TABLE.fullmatch(self.table):
+            message = (
+                f"{self.table!r} can't name a table in HBase: use letters, digits and _ (and NAMESPACE: before it)."
+            )
+            raise UserError(message)
 
     @property
     def place(self) -> str:
@@ -41,16 +52,11 @@ class HBaseRawStoreConnection:
         return f"HBase at {self.address}, table {self.table}"
 
     def open(self) -> "HBaseRawStore":
-        """Connects at the first use.
+        """The store; connects when it is used.
 
         Raises:
-            UserError: happybase isn't installed, or the table's name can't be one.
+            UserError: happybase isn't installed.
         """
-        if not _TABLE.fullmatch(self.table):
-            message = (
-                f"{self.table!r} can't name a table in HBase: use letters, digits and _ (and NAMESPACE: before it)."
-            )
-            raise UserError(message)
         return HBaseRawStore(self)
 
 

@@ -20,6 +20,7 @@ from clickstream.io.sql_connection import SqlConnection
 from clickstream.io.sql_errors import one_line_errors
 from clickstream.io.sql_setup import check_tables, setup_tables
 from clickstream.io.sql_writer import SqlWriter, absent_insert
+from clickstream.io.tables import check_name
 
 _BATCH_ROWS, _PAGE_ROWS = 5_000, 10_000
 
@@ -32,11 +33,18 @@ class SqlRawStoreConnection:
         connection: The database.
         table: The table of clicks; that of the buckets is named `TABLE_buckets`.
         retry_seconds: How long a write is tried again before the error is raised.
+
+    Raises:
+        UserError: The name is of no use.
     """
 
     connection: SqlConnection
     table: str = "clickstream_data"
     retry_seconds: float = 300
+
+    def __post_init__(self) -> None:
+        for name in (self.table, f"{self.table}_buckets"):
+            check_name(name)
 
     @property
     def place(self) -> str:

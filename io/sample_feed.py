@@ -42,7 +42,7 @@ def feed_topic(
         options: What is sent.
         rate: Records a second, stamped with the present time. None: as fast as possible, times as in `sample_records`.
         create_topic: Makes the topic, with four partitions, if there is none.
-        config: Further librdkafka settings, secrets as `env:NAME` or `file:PATH`.
+        config: Further librdkafka settings, secrets by reference.
         progress: Called after each batch with the records and bytes handed over so far.
         stop: Ends it in order, once it returns True: what was handed over is waited for.
 

@@ -24,7 +24,7 @@ class SqlConnection:
         host: Server's name or address.
         port: Its port.
         username: The account to use.
-        password: Reference to its password: `env:NAME` or `file:PATH`; None for none.
+        password: Reference to its password, see `check_secret_reference`; None for none.
         tls_ca: Certificate authority's file, to insist on TLS and check the server; None leaves it to the server.
         metrics_table: Table of the result rows.
         dead_letters_table: Table of the rejected records.

@@ -15,6 +15,8 @@ from clickstream.pipeline.supervisor import DEFAULT_RESTARTS, supervise
 _WORKS_FOR_SUPERVISOR = "CLICKSTREAM_SUPERVISED"
 COMMANDS = {
     "generate": "write a sample click log, or feed a topic",
+    "submit-dataflow": "submit the live job to Google Cloud Dataflow: run_dataflow.sh",
+    "template-metadata": "print the metadata of the Flex Template, dataflow/metadata.json",
     "setup-sinks": "create and check the tables, procedures and index of the sinks, and end",
     "replay-dead-letters": "parse rejected records again, and count what is now accepted",
     "reprocess": "compute windows again from the raw store, and restate what differs",

@@ -23,10 +23,11 @@ from clickstream.pipeline.health import Limits, default_limits
 from clickstream.pipeline.java_reader import check_reader, read_by_java
 from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import Job, Output, wire
-from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, read_options
+from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions, read_options
 from clickstream.pipeline.prism import find_prism
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import (
+    checks_servers,
     longest_periods,
     measure_step,
     mendable_errors,
@@ -55,15 +56,8 @@ def main(argv: Sequence[str]) -> int:
         UserError: Something that the user can mend, found before the first event.
     """
     options = read_options(argv)
+    sinks, raw_store = servers_of(options)
     kafka = options.view_as(KafkaOptions)
-    if not kafka.topic:
-        message = "--topic is missing: name the topic that holds the clicks."
-        raise UserError(message)
-    sinks = sinks_of(options)
-    check_kafka(_connection(options), kafka.topic)
-    raw_store = raw_store_of(options)
-    sinks.set_up()
-    set_up_raw_store(raw_store)
     bounded = kafka.until == "now"
     check_reader(options)
     pipeline = beam.Pipeline(runner=_engine(options, bounded=bounded), options=options)
@@ -93,6 +87,27 @@ def _limits(options: PipelineOptions) -> Limits:
         return Limits(asked)
     length = options.view_as(MetricOptions).window_seconds
     return default_limits(window_seconds=length, disorder_seconds=kafka.disorder, idle_seconds=kafka.idle)
+
+
+def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | None]:
+    """The sinks and the raw store, set up and checked, as Kafka is, unless --check_servers=off.
+
+    Raises:
+        UserError: An option is missing or can't be, or a server isn't as it must be.
+    """
+    kafka = options.view_as(KafkaOptions)
+    if not kafka.topic:
+        message = "--topic is missing: name the topic that holds the clicks."
+        raise UserError(message)
+    sinks, raw_store = sinks_of(options), raw_store_of(options)
+    if checks_servers(options):
+        check_kafka(_connection(options), kafka.topic)
+        sinks.set_up()
+        set_up_raw_store(raw_store)
+    elif sinks.is_embedded or options.view_as(RawStoreOptions).raw_store == "sqlite":
+        message = "--check_servers=off isn't for SQLite files, whose tables are made at the start: leave it out."
+        raise UserError(message)
+    return sinks, raw_store
 
 
 def _run(pipeline: beam.Pipeline, stop: threading.Event, status: LiveStatus) -> int:

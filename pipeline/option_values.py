@@ -2,13 +2,13 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from clickstream.transforms import TimeSpentPolicy
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
 _EARLIEST, _LATEST = datetime(1000, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc)
 
 
@@ -26,16 +26,18 @@ def duration_or_off(text: str) -> float:
     return 0.0 if text == "off" else duration(text)
 
 
-def whole(least: int, most: int = 1 << 31) -> Callable[[str], int]:
+@dataclass(frozen=True)
+class whole:  # noqa: N801 (it's called like the functions beside it)
     """Reads a whole number within bounds."""
 
-    def read(text: str) -> int:
-        if not re.fullmatch(r"\d{1,10}", text) or not least <= int(text) <= most:
-            message = f"{text!r} is no whole number from {least} to {most}"
+    least: int
+    most: int = 1 << 31
+
+    def __call__(self, text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,10}", text) or not self.least <= int(text) <= self.most:
+            message = f"{text!r} is no whole number from {self.least} to {self.most}"
             raise argparse.ArgumentTypeError(message)
         return int(text)
-
-    return read
 
 
 def time_spent(text: str) -> str:

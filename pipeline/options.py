@@ -17,6 +17,8 @@ from clickstream.pipeline.option_values import (
     whole,
 )
 
+REFERENCE_FORMS = "env:NAME, file:PATH or secret:projects/P/secrets/S/versions/V"
+
 
 class LogOptions(PipelineOptions):
     """Clicks from logs (bounded)."""
@@ -82,7 +84,11 @@ class KafkaOptions(PipelineOptions):
             metavar="WHERE",
             help="with --kafka_reader=java: HOST:PORT, or the path of Beam's jar (default: Beam downloads it)",
         )
-        add("--kafka_config", metavar="FILE", help="further librdkafka settings; secrets as env:NAME or file:PATH")
+        add(
+            "--kafka_config",
+            metavar="FILE",
+            help=f"further librdkafka settings (gs:// too); secrets as {REFERENCE_FORMS}",
+        )
 
 
 class ClickOptions(PipelineOptions):
@@ -113,7 +119,7 @@ class ClickOptions(PipelineOptions):
         add(
             "--hash_user_ids",
             metavar="REF",
-            help="env:NAME or file:PATH of a key: user ids are replaced by keyed hashes, in dead letters too",
+            help=f"{REFERENCE_FORMS} of a key: user ids are replaced by keyed hashes, in dead letters too",
         )
 
 
@@ -203,7 +209,7 @@ class OutputOptions(PipelineOptions):
         add = parser.add_argument
         add("--output_dir", default="out", metavar="DIR", help="folder for embedded results (default: out)")
         add("--mysql", metavar="URL", help="mysql://USER@HOST:PORT/DATABASE, MySQL 8 or 9, or MariaDB")
-        add("--mysql_password", metavar="REF", help="env:NAME or file:PATH")
+        add("--mysql_password", metavar="REF", help=REFERENCE_FORMS)
         add("--mysql_tls_ca", metavar="FILE", help="certificate authority, to talk TLS only")
         add("--elasticsearch", metavar="URL", help="http(s)://HOST:PORT, several with commas")
         add(
@@ -212,9 +218,9 @@ class OutputOptions(PipelineOptions):
             metavar="NAME",
             help="index of the results (default: processed_clickstream_data)",
         )
-        add("--elasticsearch_api_key", metavar="REF", help="env:NAME or file:PATH")
+        add("--elasticsearch_api_key", metavar="REF", help=REFERENCE_FORMS)
         add("--elasticsearch_user", metavar="NAME", help="with --elasticsearch_password")
-        add("--elasticsearch_password", metavar="REF", help="env:NAME or file:PATH")
+        add("--elasticsearch_password", metavar="REF", help=REFERENCE_FORMS)
         add("--elasticsearch_ca", metavar="FILE", help="certificate authority of the server")
         add(
             "--dead_letters",
@@ -242,9 +248,9 @@ class RawStoreOptions(PipelineOptions):
             help="its table (default: clickstream_data)",
         )
         add("--cassandra", metavar="HOST:PORT", help="nodes to begin with, several with commas")
-        add("--cassandra_keyspace", default="clickstream", metavar="NAME", help="(default: clickstream)")
+        add("--cassandra_keyspace", default="clickstream", metavar="NAME", help="its keyspace (default: clickstream)")
         add("--cassandra_user", metavar="NAME", help="with --cassandra_password")
-        add("--cassandra_password", metavar="REF", help="env:NAME or file:PATH")
+        add("--cassandra_password", metavar="REF", help=REFERENCE_FORMS)
         add("--cassandra_ca", metavar="FILE", help="certificate authority, to talk TLS only")
         add("--hbase", metavar="HOST:PORT", help="HBase's Thrift server")
         add(
@@ -284,6 +290,12 @@ class LiveOptions(PipelineOptions):
             type=duration,
             metavar="DURATION",
             help="not healthy when further behind with records to read (default: a window, --disorder, --idle and 60s)",
+        )
+        parser.add_argument(
+            "--check_servers",
+            choices=("on", "off"),
+            default="on",
+            help="off: neither ask Kafka and the stores before the start nor set them up (setup-sinks does), nor read secrets (default: on)",
         )
 
 

@@ -8,8 +8,8 @@ from functools import partial
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from clickstream.io.errors import UserError, user_error_in
-from clickstream.io.secrets import resolve_secret
-from clickstream.pipeline.options import ClickOptions, MetricOptions, RawStoreOptions
+from clickstream.io.secrets import check_secret_reference, resolve_secret
+from clickstream.pipeline.options import ClickOptions, LiveOptions, MetricOptions, RawStoreOptions
 from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, Periods, TimeSpentPolicy
 from clickstream.transforms.parse import ALL_COLUMNS
 from clickstream.transforms.pseudonyms import Pseudonyms
@@ -55,6 +55,11 @@ def keeps_raw_clicks(options: PipelineOptions) -> bool:
     return bool(options.view_as(RawStoreOptions).raw_store != "none")
 
 
+def checks_servers(options: PipelineOptions) -> bool:
+    """Whether servers are asked, and secrets read, before the start: from elsewhere than the workers it may not be possible."""
+    return bool(options.view_as(LiveOptions).check_servers == "on")
+
+
 def user_key(options: PipelineOptions) -> Callable[[], str] | None:
     """What gives a worker the key of the pseudonyms; it holds no more than the reference. None: user ids stay as they are.
 
@@ -64,6 +69,9 @@ def user_key(options: PipelineOptions) -> Callable[[], str] | None:
     reference = options.view_as(ClickOptions).hash_user_ids
     if reference is None:
         return None
+    if not checks_servers(options):
+        check_secret_reference(reference)
+        return partial(resolve_secret, reference)
     try:
         Pseudonyms(resolve_secret(reference))
     except UnicodeDecodeError:

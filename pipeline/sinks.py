@@ -35,6 +35,13 @@ class Sinks:
     dead_letters: SqlConnection | str
     rollups: tuple[str, ...] = ()
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether something goes into an SQLite file."""
+        return any(
+            isinstance(database, SqlConnection) and database.is_sqlite for database in (self.sql, self.dead_letters)
+        )
+
     def set_up(self) -> None:
         """Creates what is missing in the stores, and checks what was there.
 

@@ -4,6 +4,7 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
 from clickstream.io.errors import UserError
+from clickstream.pipeline.live import servers_of
 from clickstream.pipeline.option_values import duration, duration_or_off, rollups, whole
 from clickstream.pipeline.options import ClickOptions, KafkaOptions, MetricOptions, job_parser, read_options
 from clickstream.pipeline.running import parse_options, rollups_of
@@ -60,6 +61,23 @@ def test_every_option_has_help() -> None:
     actions = [action for action in job_parser()._actions if action.option_strings != ["-h", "--help"]]
     assert len(actions) > 20
     assert all(action.help for action in actions)
+
+
+@pytest.mark.parametrize("stores", [(), ("--mysql=mysql://a@b/c", "--raw_store=sqlite"), ("--dead_letters=file:x.db",)])
+def test_files_are_set_up_whatever_is_checked(tmp_path, stores) -> None:
+    kafka = ("--bootstrap_servers=b:9092", "--topic=t", f"--output_dir={tmp_path}", "--check_servers=off")
+    with pytest.raises(UserError, match="--check_servers=off isn't for SQLite files"):
+        servers_of(read_options([*kafka, *stores]))
+
+
+def test_no_server_is_asked_if_none_is_to_be() -> None:
+    live = ("--bootstrap_servers=b:9092", "--topic=t", "--mysql=mysql://a@b/c", "--check_servers=off")
+    options = read_options([*live, "--hash_user_ids=env:NOT_SET_HERE"])
+    sinks, raw_store = servers_of(options)
+    assert (sinks.sql.host, raw_store) == ("b", None)
+    assert parse_options(options, live=True).user_key is not None
+    with pytest.raises(UserError, match="NOT_SET_HERE is not set"):
+        parse_options(read_options(["--hash_user_ids=env:NOT_SET_HERE"]), live=True)
 
 
 @pytest.mark.parametrize(("text", "names"), [("1h", "1h"), ("1d,1h", "1h,1d"), ("1h,1d", "1h,1d"), ("1d,1d", "1d")])
