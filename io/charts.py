@@ -1,13 +1,12 @@
-"""Pieces of a page: escaped HTML, tables with bars, and a chart over time as SVG that takes its colours from the page's style sheet.
+"""Pieces of a page: escaped HTML, and tables with bars.
 
 Safe by construction: every text that isn't `Html` is escaped, and what doesn't print (control characters, marks that turn the
 direction of writing, lone surrogates) is shown as its code. Nothing here makes a link or loads anything.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from html import escape
-from itertools import groupby
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 NICE_SECONDS = (
@@ -17,7 +16,9 @@ NICE_SECONDS = (
     *(n * DAY for n in (1, 2, 7, 14)),
 )
 NICE_NUMBERS = tuple(digit * 10**power for power in range(16) for digit in (1, 2, 5))
-PLOT_TOP, PLOT_HEIGHT = 22, 170  # pixels
+
+
+_VOID = ("input", "link", "meta")
 
 
 class Html(str):
@@ -45,14 +46,14 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:head]}…{text[len(text) - (most - head - 1) :]}"
 
 
-def tag(name: str, *content: object, **attributes: object) -> Html:
+def tag(name: str, /, *content: object, **attributes: object) -> Html:
     """Builds one element; content and attributes are escaped, `Html` content is not.
 
     An attribute's trailing `_` is dropped, other `_` become `-`: `class_="bar"`, `aria_label="…"`. A blank class is left out.
     """
     named = ((key.rstrip("_").replace("_", "-"), _text(value)) for key, value in attributes.items())
     written = "".join(f' {key}="{value}"' for key, value in named if key != "class" or value.strip())
-    return Html(f"<{name}{written}>{joined(content)}</{name}>")
+    return Html(f"<{name}{written}>" if name in _VOID else f"<{name}{written}>{joined(content)}</{name}>")
 
 
 def joined(content: Iterable[object], separator: str = "") -> Html:
@@ -86,7 +87,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(time: datetime) -> str:
-    """Writes a UTC time to the second, leaving off seconds that are zero."""
+    """Writes a time, as its own zone's clock shows it, to the second; leaves off seconds that are zero."""
     return f"{time:%Y-%m-%d %H:%M:%S}" if time.second else f"{time:%Y-%m-%d %H:%M}"
 
 
@@ -141,108 +142,6 @@ def table(
         class_=name,
         **role("table"),
     )
-
-
-def time_chart(
-    name: str,
-    values: Sequence[float | None],
-    *,
-    start: datetime,
-    step_seconds: int,
-    label: Callable[[float], str],
-    steps: Sequence[float] = NICE_NUMBERS,
-) -> Html:
-    """Draws one value per stretch of time as a stepped area; None leaves a gap. No script: the value under the pointer is CSS.
-
-    It's as wide as its place: positions are percentages, so text keeps its size on a narrow screen.
-
-    Args:
-        name: What is shown, for those who can't see it.
-        values: One per step, none negative.
-        start: UTC time at which the first begins.
-        step_seconds: How long each lasts.
-        label: Writes a value, as in `1,234 clicks`.
-        steps: Distances that the horizontal lines may have.
-    """
-    top = max((value for value in values if value is not None), default=0) or 1
-    lines, scale = _lines(top, label, steps)
-    return tag(
-        "svg",
-        *lines,
-        _area(values, top),
-        *scale,
-        *_times(start, len(values) * step_seconds),
-        *_hints(values, start, step_seconds, label),
-        class_="chart",
-        role="img",
-        aria_label=name,
-    )
-
-
-def _lines(top: float, label: Callable[[float], str], steps: Sequence[float]) -> tuple[list[Html], list[Html]]:
-    """The horizontal lines, at most four, and their values."""
-    step = next((step for step in steps if top / step < 5), steps[-1])
-    heights = [
-        (i * step, f"{PLOT_TOP + PLOT_HEIGHT * (1 - i * step / top):.1f}") for i in range(1, 5) if i * step <= top
-    ]
-    lines = [tag("line", x1="0", x2="100%", y1=y, y2=y) for _, y in heights]
-    return lines, [tag("text", label(value), x="0", y=y, dy="-4", class_="scale") for value, y in heights]
-
-
-def _area(values: Sequence[float | None], top: float) -> Html:
-    """The filled steps, in a drawing of its own that is stretched to the plot."""
-    fills, edges = [], []
-    for known, run in groupby(enumerate(values), key=lambda pair: pair[1] is not None):
-        if known:
-            points = [(i, f"{100 * (1 - (value or 0) / top):.2f}") for i, value in run]
-            first, y = points[0]
-            tops = "".join(f"V{y}H{i + 1}" for i, y in points)
-            fills.append(f"M{first} 100{tops}V100Z")
-            edges.append(f"M{first} {y}{tops}")
-    return tag(
-        "svg",
-        tag("path", d="".join(fills)),
-        tag("path", d="".join(edges), class_="edge", vector_effect="non-scaling-stroke"),
-        y=PLOT_TOP,
-        width="100%",
-        height=PLOT_HEIGHT,
-        viewBox=f"0 0 {len(values)} 100",
-        preserveAspectRatio="none",
-    )
-
-
-def _times(start: datetime, seconds: int) -> Iterable[Html]:
-    """The time axis: two to five marks (so many fit on a telephone) at round UTC times, with the date where a day begins."""
-    bottom = PLOT_TOP + PLOT_HEIGHT
-    yield tag("line", x1="0", x2="100%", y1=bottom, y2=bottom, class_="axis")
-    step = next((step for step in NICE_SECONDS if seconds / step <= 4.6), -(-seconds // (4 * DAY)) * DAY)
-    began = int(start.timestamp())
-    for epoch in range(-(-began // step) * step, began + seconds + 1, step):
-        share = (epoch - began) / seconds
-        anchor = "start" if share < 0.08 else "end" if share > 0.92 else "middle"
-        yield tag("text", _mark(epoch, step), x=f"{100 * share:.2f}%", y=bottom + 18, text_anchor=anchor)
-
-
-def _mark(epoch: int, step: int) -> str:
-    time = utc(epoch)
-    if step > NICE_SECONDS[-1]:
-        return f"{time:%Y-%m}"
-    if epoch % DAY == 0:
-        return f"{time:%b} {time.day}"
-    return f"{time:%H:%M:%S}" if step < MINUTE else f"{time:%H:%M}"
-
-
-def _hints(
-    values: Sequence[float | None], start: datetime, step_seconds: int, label: Callable[[float], str]
-) -> Iterable[Html]:
-    """A column over each step that, while pointed at, shows its time and value above the plot."""
-    width = f"{100 / len(values):.4f}%"
-    for i, value in enumerate(values):
-        shown = (
-            f"{moment(start + timedelta(seconds=i * step_seconds))} · {'unknown' if value is None else label(value)}"
-        )
-        column = tag("rect", x=f"{100 * i / len(values):.3f}%", y=PLOT_TOP, width=width, height=PLOT_HEIGHT)
-        yield tag("g", column, tag("text", shown, x="100%", y="12", text_anchor="end"), class_="hint")
 
 
 def _text(value: object) -> str:

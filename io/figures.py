@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -132,6 +132,11 @@ class OverTime:
     start: datetime
     step_seconds: int
     buckets: tuple[Bucket, ...]
+
+    @property
+    def edges(self) -> list[datetime]:
+        """Where each bucket begins, and where the last one ends."""
+        return [self.start + timedelta(seconds=i * self.step_seconds) for i in range(len(self.buckets) + 1)]
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,17 @@
 `render_report` is pure; `write_report` reads the database first.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from clickstream.io.charts import NICE_SECONDS, Html, bar, duration, foreign, joined, moment, table, tag, time_chart
+from clickstream.io.cells import UNMEASURED, caption_of, count_of, rejections_table, tiles, time_cell, users_cell
+from clickstream.io.charts import NICE_SECONDS, Html, bar, duration, foreign, joined, moment, table, tag
 from clickstream.io.errors import UserError
-from clickstream.io.figures import BANDS, RAW_SHOWN, Bucket, Country, Figures, OverTime, Page, Rejection, read_figures
-from clickstream.transforms.sketches import Users
+from clickstream.io.figures import BANDS, Bucket, Country, Figures, OverTime, Page, read_figures
+from clickstream.io.time_chart import time_chart
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,14 @@ def render_report(figures: Figures, *, run: RunCounts | None = None) -> str:
             "Countries": _top_countries(figures, time.clicks),
             "Time spent": _time_spent(figures, time),
         }
-    sections["Rejected"] = _rejected(figures)
+    sections["Rejected"] = rejections_table(figures.rejections)
     body = joined(
         (_header(period, list(sections)), tag("main", *_sections(sections)), tag("footer", tag("p", NOTES))), "\n"
     )
-    template = Template(files(__package__).joinpath("report.html.tmpl").read_text("utf-8"))
-    return template.substitute(title=f"Clickstream report, {period}", body=body)
+    template, style = (
+        files(__package__).joinpath(name).read_text("utf-8") for name in ("report.html.tmpl", "style.css")
+    )
+    return Template(template).substitute(title=f"Clickstream report, {period}", style=style, body=body)
 
 
 NOTES = (
@@ -74,7 +76,6 @@ NOTES = (
     "Sessions are those that began on the page; the bounce rate is the share of them that ended with that click. "
     "\N{EN DASH} stands for what was not measured."
 )
-UNMEASURED = "\N{EN DASH}"
 
 
 def _header(period: str, titles: list[str]) -> Html:
@@ -103,7 +104,7 @@ def _headline(figures: Figures, run: RunCounts | None) -> Html:
         stored |= {"Sessions": _sessions(time), "Bounce rate": _bounce_rate(time)}
         known = f"{time.timed_clicks:,} ({_known(time)})"
         stored |= {"Mean time spent": _mean(time), "Clicks with a known time": known}
-    parts = [tag("h3", "In the database"), _tiles(stored | {"Rejected records": figures.rejected})]
+    parts = [tag("h3", "In the database"), tiles(stored | {"Rejected records": figures.rejected})]
     if run:
         this_run = {
             "Read": run.read,
@@ -111,7 +112,7 @@ def _headline(figures: Figures, run: RunCounts | None) -> Html:
             "+ rejected": run.rejected,
             "+ too late": run.too_late,
         }
-        parts = [tag("h3", "This run"), _tiles(this_run), *parts]
+        parts = [tag("h3", "This run"), tiles(this_run), *parts]
     if not time:
         parts.append(tag("p", "No clicks yet: the page fills when the pipeline has written its first window."))
     elif time.shortest_window != time.longest_window:
@@ -131,25 +132,12 @@ MIXED_WINDOWS = (
 )
 
 
-def _tiles(numbers: Mapping[str, object]) -> Html:
-    return tag("dl", *(tag("div", tag("dt", name), tag("dd", _number(value))) for name, value in numbers.items()))
-
-
-def _number(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _count(noun: str) -> Callable[[float], str]:
-    return lambda number: f"{number:,.0f} {noun}"
-
-
 def _clicks(time: OverTime) -> Html:
     chart = time_chart(
         "Clicks over time",
         [bucket.clicks for bucket in time.buckets],
-        start=time.start,
-        step_seconds=time.step_seconds,
-        label=_count("clicks"),
+        edges=time.edges,
+        label=count_of("clicks"),
     )
     drawn = sum(bucket.clicks for bucket in time.buckets)
     outside = (
@@ -164,8 +152,7 @@ def _clicks(time: OverTime) -> Html:
 def _numbers(time: OverTime) -> Html:
     """The chart's numbers as a table, for keyboards, screen readers and copying."""
     rows = (
-        (moment(time.start + timedelta(seconds=i * time.step_seconds)), f"{b.clicks:,}", _mean(b), _known(b))
-        for i, b in enumerate(time.buckets)
+        (moment(edge), f"{b.clicks:,}", _mean(b), _known(b)) for edge, b in zip(time.edges, time.buckets, strict=False)
     )
     shown = table(
         "Clicks and time spent over time", ("From (UTC)", "Clicks", "Mean time", "Time known"), rows, numbers=" nnn"
@@ -180,17 +167,17 @@ def _top_pages(figures: Figures, clicks: int) -> Html:
         (
             bar(page.clicks / most, foreign(page.url)),
             f"{page.clicks:,}",
-            _users(page.users),
+            users_cell(page.users),
             _sessions(page),
             _bounce_rate(page),
             _mean(page),
-            _duration(page.median_time_spent),
-            _duration(page.p90_time_spent),
+            time_cell(page.median_time_spent),
+            time_cell(page.p90_time_spent),
             _known(page),
         )
         for page in figures.top_pages
     )
-    caption = _caption(
+    caption = caption_of(
         "pages", len(figures.top_pages), figures.pages, sum(page.clicks for page in figures.top_pages) / clicks
     )
     return table(caption, PAGE_HEADINGS, rows, numbers=" nnnnnnnn", name="stack")
@@ -211,7 +198,7 @@ def _top_countries(figures: Figures, clicks: int) -> Html:
         )
         for row in figures.top_countries
     )
-    caption = _caption(
+    caption = caption_of(
         "countries",
         len(figures.top_countries),
         figures.countries,
@@ -223,14 +210,6 @@ def _top_countries(figures: Figures, clicks: int) -> Html:
         rows,
         numbers=" nnnn",
         name="stack countries",
-    )
-
-
-def _caption(noun: str, shown: int, of: int, share: float) -> str:
-    return (
-        f"All {of:,} {noun}, by clicks"
-        if shown == of
-        else f"The top {shown} of {of:,} {noun}, by clicks: {share:.1%} of all clicks"
     )
 
 
@@ -258,20 +237,11 @@ def _time_spent(figures: Figures, time: OverTime) -> Html:
     chart = time_chart(
         "Mean time spent over time",
         [b.time_spent_seconds / b.timed_clicks if b.timed_clicks else None for b in time.buckets],
-        start=time.start,
-        step_seconds=time.step_seconds,
+        edges=time.edges,
         label=duration,
         steps=NICE_SECONDS,
     )
     return joined((tag("p", known, class_="muted"), bands, tag("h3", "Mean time spent over time"), chart))
-
-
-def _users(users: Users | None) -> object:
-    if users is None:
-        return UNMEASURED
-    if users.exact:
-        return f"{users.estimate:,}"
-    return tag("span", f"≈ {users.estimate:,}", title=f"{users.low:,} to {users.high:,} with 95 % certainty")
 
 
 def _sessions(sums: Page | OverTime) -> str:
@@ -283,33 +253,8 @@ def _bounce_rate(sums: Page | OverTime) -> str:
 
 
 def _mean(sums: Bucket | Page | Country | OverTime) -> str:
-    return _duration(sums.time_spent_seconds / sums.timed_clicks if sums.timed_clicks else None)
-
-
-def _duration(seconds: float | None) -> str:
-    return "unknown" if seconds is None else duration(seconds)
+    return time_cell(sums.time_spent_seconds / sums.timed_clicks if sums.timed_clicks else None)
 
 
 def _known(sums: Bucket | Page | Country | OverTime) -> str:
     return f"{sums.timed_clicks / sums.clicks:.0%}" if sums.clicks else ""
-
-
-def _rejected(figures: Figures) -> Html:
-    if not figures.rejections:
-        return tag("p", "No record was rejected.")
-    most = figures.rejections[0].records
-    rows = ((bar(r.records / most, foreign(r.reason)), f"{r.records:,}", _example(r)) for r in figures.rejections)
-    return table(
-        "Rejected records by reason, with an example of each",
-        ("Reason", "Records", "Example"),
-        rows,
-        numbers=" n",
-        name="stack rejections",
-    )
-
-
-def _example(rejection: Rejection) -> Html:
-    raw = foreign(rejection.raw.decode("utf-8", "backslashreplace"), 4 * RAW_SHOWN)
-    rest = f" … {rejection.raw_bytes:,} bytes in all" if rejection.raw_bytes > len(rejection.raw) else ""
-    where = tag("div", foreign(f"{rejection.source}:{rejection.position}"), class_="muted")
-    return joined((tag("div", foreign(rejection.detail, 400)), where, tag("pre", raw, rest)))
