@@ -101,12 +101,16 @@ class UserUnion:
     def users(self) -> Users:
         """How many they are; the bounds are two standard deviations of the estimate away."""
         self._compact()
-        count = len(self._known)
-        if self._theta == MAX_THETA:
-            return Users(count, count, count, exact=True)
-        share = self._theta / 2**63
-        estimate, error = count / share, 2 * sqrt(count * (1 - share)) / share
-        return Users(round(estimate), max(count, floor(estimate - error)), ceil(estimate + error), exact=False)
+        return users_of(len(self._known), self._theta)
+
+
+def users_of(count: int, theta: int) -> Users:
+    """How many users there are, of whom `count` have hashes below `theta`, the smallest of their sketches'."""
+    if theta == MAX_THETA:
+        return Users(count, count, count, exact=True)
+    share = theta / 2**63
+    estimate, error = count / share, 2 * sqrt(count * (1 - share)) / share
+    return Users(round(estimate), max(count, floor(estimate - error)), ceil(estimate + error), exact=False)
 
 
 def union(sketches: Iterable[tuple[int, Int64s]]) -> Users:
