@@ -59,7 +59,7 @@ def read_elasticsearch_rows(
 
 
 def _pages(client: Elasticsearch, opened: str, wanted: RowFilter, columns: Sequence[str]) -> Iterator[pa.Table]:
-    body = {"query": _query(wanted), "_source": list(columns), "sort": ["_shard_doc"], "track_total_hits": False}
+    body = {"query": query_of(wanted), "_source": list(columns), "sort": ["_shard_doc"], "track_total_hits": False}
     size = FIRST_PAGE_ROWS
     while True:
         body |= {"pit": {"id": opened, "keep_alive": _KEEP_ALIVE}, "size": size}
@@ -72,7 +72,8 @@ def _pages(client: Elasticsearch, opened: str, wanted: RowFilter, columns: Seque
         body["search_after"], size = hits[-1].sort, next_page_rows(page)
 
 
-def _query(wanted: RowFilter) -> dict[str, Any]:
+def query_of(wanted: RowFilter) -> dict[str, Any]:
+    """What a document must fulfil."""
     exact = {"url": wanted.url, "country": wanted.country}
     conditions: list[Any] = [{"term": {name: value}} for name, value in exact.items() if value is not None]
     bounds = {"gte": wanted.start, "lt": wanted.end}

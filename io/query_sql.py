@@ -34,6 +34,13 @@ def read_sql_rows(connection: SqlConnection, wanted: RowFilter, columns: Sequenc
 
 
 def _question(table: sa.Table, wanted: RowFilter, columns: Sequence[str]) -> Any:
+    # Of no type: the driver's own values, where MySQL's DOUBLE would become a Decimal.
+    plain = (sql_types.time_as_text(sa.column(name)) if name in _TIMES else sa.column(name) for name in columns)
+    return sa.select(*plain).select_from(table).where(*conditions_of(table, wanted))
+
+
+def conditions_of(table: sa.Table, wanted: RowFilter) -> list[Any]:
+    """What a row of the table must fulfil."""
     conditions: list[Any] = []
     if wanted.url is not None:
         conditions.append(table.c.url_hash == UrlHashes()[wanted.url])
@@ -45,9 +52,7 @@ def _question(table: sa.Table, wanted: RowFilter, columns: Sequence[str]) -> Any
         conditions.append(table.c.window_start >= _text(wanted.start))
     if wanted.end is not None:
         conditions.append(table.c.window_start < _text(wanted.end))
-    # Of no type: the driver's own values, where MySQL's DOUBLE would become a Decimal.
-    plain = (sql_types.time_as_text(sa.column(name)) if name in _TIMES else sa.column(name) for name in columns)
-    return sa.select(*plain).select_from(table).where(*conditions)
+    return conditions
 
 
 def _array(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
