@@ -3,6 +3,6 @@
 # for every Python that setup.py allows. Needs uv: pip install uv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-compile() { uv pip compile -q --extra cassandra --extra hbase --universal --python-version 3.10 --no-header --no-annotate --no-emit-index-url "$@"; }
+compile() { uv pip compile -q --extra cassandra --extra hbase --extra page --universal --python-version 3.10 --no-header --no-annotate --no-emit-index-url "$@"; }
 compile setup.py -o requirements.lock
 compile setup.py --extra test -c requirements.lock -o requirements-test.lock

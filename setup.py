@@ -30,15 +30,19 @@ REQUIRED = [
 # The stores of raw clicks that not everybody has; the lock files include them.
 CASSANDRA = ["cassandra-driver>=3.29.2"]
 HBASE = ["happybase>=1.2"]
+# The web page; the lock files include it too.
+PAGE = ["starlette>=0.46", "uvicorn>=0.34"]
 TEST = [
     "datasketches>=5",
     "duckdb>=1.1",
+    "httpx>=0.27",
     "hypothesis>=6.100",
     "mypy>=1.14",
     "pytest>=8,<9.2",  # with 9.2, pytest-xdist 3.8 silently forgets the groups of its tests (its issue 1386)
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "selenium>=4.25",
     "types-PyMySQL",
 ]
 
@@ -56,7 +60,7 @@ setup(
         "clickstream.sql",
         "clickstream.dashboards",
     ],
-    package_data={"": ["py.typed", "*.tmpl", "*.sql", "*.cql", "*.hbase", "*.ndjson"]},
+    package_data={"": ["py.typed", "*.css", "*.tmpl", "static/*", "*.sql", "*.cql", "*.hbase", "*.ndjson"]},
     install_requires=REQUIRED,
-    extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "test": TEST},
+    extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "page": PAGE, "test": TEST},
 )

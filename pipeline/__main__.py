@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from clickstream.io.errors import UserError
 from clickstream.pipeline.job_status import JobStatus, note_end
+from clickstream.pipeline.page_beside import page_beside
 from clickstream.pipeline.supervisor import DEFAULT_RESTARTS, supervise
 
 _WORKS_FOR_SUPERVISOR = "CLICKSTREAM_SUPERVISED"
@@ -22,6 +23,7 @@ COMMANDS = {
     "reprocess": "compute windows again from the raw store, and restate what differs",
     "verify": "compare raw store, MySQL and Elasticsearch window by window",
     "forget": "remove a user's clicks, and restate what counted them",
+    "page": "a web page over the results of any store, which refreshes itself",
     "query": "clicks, users and time spent of a page, a country and a range, from any store",
 }
 
@@ -57,23 +59,30 @@ def _run_job(argv: Sequence[str]) -> int:
     if "--health_port" in given and (ends or not live):
         message = "--health_port is for a live job, which goes on until it is stopped: leave it out."
         raise UserError(message)
-    if not live:
-        return int(import_module("clickstream.pipeline.batch").main(argv))
-    if _WORKS_FOR_SUPERVISOR in os.environ or ends:
-        return _run_supervised(argv)
-    os.environ[_WORKS_FOR_SUPERVISOR] = "1"
-    command = [sys.executable, "-m", "clickstream.pipeline", *argv]
-    # Wherever the first attempt was told to start: what it hadn't finished comes next.
-    restarts = _value(argv, "--max_restarts")
-    return supervise(
-        command,
-        on_restart=["--start=committed"],
-        max_restarts=int(restarts) if restarts.isdigit() else DEFAULT_RESTARTS,
-        watched=partial(_health, argv),
-    )
+    supervised = _WORKS_FOR_SUPERVISOR in os.environ
+    if live and not ends and not supervised:
+        return _supervise(argv)
+    status = _run_live(argv) if live else int(import_module("clickstream.pipeline.batch").main(argv))
+    if status == 0 and "--page" in given and not supervised:
+        return int(import_module("clickstream.pipeline.page").main(argv))
+    return status
 
 
-def _run_supervised(argv: Sequence[str]) -> int:
+def _supervise(argv: Sequence[str]) -> int:
+    with page_beside(argv) as options:
+        os.environ[_WORKS_FOR_SUPERVISOR] = "1"
+        command = [sys.executable, "-m", "clickstream.pipeline", *options]
+        restarts = _value(options, "--max_restarts")
+        # Wherever the first attempt was told to start: what it hadn't finished comes next.
+        return supervise(
+            command,
+            on_restart=["--start=committed"],
+            max_restarts=int(restarts) if restarts.isdigit() else DEFAULT_RESTARTS,
+            watched=partial(_health, options),
+        )
+
+
+def _run_live(argv: Sequence[str]) -> int:
     try:
         return int(import_module("clickstream.pipeline.live").main(argv))
     except UserError as error:

@@ -21,6 +21,10 @@ NOT_THERE = {
         ("health_port", "health_host", "max_watermark_age"),
         "Dataflow's own page shows health and watermark, and nothing of the job stays on this machine: leave it out.",
     ),
+    **dict.fromkeys(
+        ("page", "page_port", "page_host", "page_token", "health"),
+        "the page is a command of its own: python -m clickstream.pipeline page --mysql=… or --elasticsearch=…; leave it out.",
+    ),
     "retention": "nothing of the job stays on this machine to do it: give it to reprocess --every=…, beside the job.",
 }
 _BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9](/[^\r\n]*)?")

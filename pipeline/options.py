@@ -299,7 +299,33 @@ class LiveOptions(PipelineOptions):
         )
 
 
-JOB_OPTIONS = (LogOptions, KafkaOptions, ClickOptions, MetricOptions, OutputOptions, RawStoreOptions, LiveOptions)
+class PageOptions(PipelineOptions):
+    """A web page that shows the results."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--page", action="store_true", help="show the results on a web page: beside a live job, after another")
+        add(
+            "--page_port",
+            type=whole(0, 65_535),
+            metavar="N",
+            help="port of the page (default: 8350, or the next that is free)",
+        )
+        add(
+            "--page_host",
+            default="127.0.0.1",
+            metavar="ADDRESS",
+            help="where it listens; others than this machine need a token (default: 127.0.0.1)",
+        )
+        add("--page_token", metavar="REF", help="env:NAME or file:PATH of the token (default: one is made and printed)")
+        add("--health", metavar="URL", help="where a live job has its --health_port, for the page's third tab")
+
+
+JOB_OPTIONS = (
+    *(LogOptions, KafkaOptions, ClickOptions, MetricOptions),
+    *(OutputOptions, RawStoreOptions, LiveOptions, PageOptions),
+)
 
 
 class _Parser(argparse.ArgumentParser):

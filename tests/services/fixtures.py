@@ -13,7 +13,9 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from selenium.webdriver.remote.webdriver import WebDriver
 
+from tests.services import chromium
 from tests.services.cassandra import Cassandra
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.errors import ServiceError
@@ -68,6 +70,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if not session.config.option.collectonly:
         with contextlib.suppress(ServiceError):
             install(set().union(*session.config.stash.get(NEEDED, {}).values()))
+            if any("chrome" in getattr(item, "fixturenames", ()) for item in session.items):
+                chromium.install()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -127,6 +131,13 @@ def cassandra(services: Services) -> Cassandra:
 def hbase(services: Services) -> HBase:
     """HBase, and its Thrift server."""
     return services.get("hbase")
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[WebDriver]:
+    """A browser."""
+    with chromium.browser() as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")
