@@ -155,7 +155,7 @@ class DeadLetterReader:
     ) -> Iterator[tuple[dict[int, int], list[KafkaLetter]]]:
         """Yields letters and what is read by then: a partition's offset waits for the letters that lack parts."""
         read = dict(start)
-        poller.seek(read)
+        poller.seek(read, {})
         patience = time.monotonic() + _PATIENCE_SECONDS
         while any(max(read[p], poller.reached(p)) < end[p] for p in read):
             polled = {p: found.until(end[p]) for p, found in poller.poll(_MOST, _POLL_SECONDS).items()}

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from clickstream.io.kafka_client import EARLIEST, LATEST, KafkaConnection
 from clickstream.io.kafka_errors import may_pass
-from clickstream.io.kafka_watermark import PartitionView
+from clickstream.io.kafka_watermark import NEVER, PartitionView
 
 _SLICE = 500  # records taken at a time, so that records of 1 MiB can't pile up
 _POLL_BYTES = 64 << 20
@@ -63,6 +63,7 @@ class PartitionPoller:
         self._connection = connection
         self._topic = topic
         self._at: dict[int, int] = {}  # what the next poll delivers
+        self._forgotten = False
         self._reached: dict[
             int, int
         ] = {}  # the end of each partition that was run into, behind transaction markers too
@@ -79,20 +80,31 @@ class PartitionPoller:
         """Closes the connection."""
         self._consumer.close()
 
-    def seek(self, wanted: Mapping[int, int]) -> None:
-        """Goes to these offsets, unless it stands there: what was read ahead is kept."""
-        if wanted == self._at:
+    def seek(self, wanted: Mapping[int, int], heard: Mapping[int, int]) -> None:
+        """Goes to these offsets, unless it stands there: what was read ahead is kept.
+
+        Args:
+            wanted: The first unread offset of each partition.
+            heard: As `heard` gave it out after the last poll, here or in another worker; NEVER: not yet.
+        """
+        now, wall = time.monotonic(), time.time()
+        for partition, millis in heard.items():
+            self._heard[partition] = now - max(0.0, wall - millis / 1000) if millis > NEVER else now
+        if wanted == self._at and not self._forgotten:
             return
-        self._at = dict(wanted)
+        self._at, self._forgotten = dict(wanted), False
         self._consumer.client.assign([TopicPartition(self._topic, p, offset) for p, offset in wanted.items()])
         self._reached.clear()
-        for partition in wanted:
-            self._heard.setdefault(partition, time.monotonic())
-            self._answered.setdefault(partition, time.monotonic())
+        self._answered = dict.fromkeys(wanted, now)
+
+    def heard(self, partition: int) -> int:
+        """When it last had a record, or the brokers didn't answer; ms since the epoch."""
+        now = time.monotonic()
+        return int((time.time() - (now - self._heard.get(partition, now))) * 1000)
 
     def forget(self) -> None:
         """What was polled last was not taken: the next `seek` goes back."""
-        self._at = {}
+        self._forgotten = True
 
     def poll(self, most: int, seconds: float) -> dict[int, Polled]:
         """Waits for up to `most` records, or `seconds`, and returns what came, by partition.

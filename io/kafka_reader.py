@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import TimestampedValue
-from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 
 from clickstream.io.kafka_client import KafkaConnection
 from clickstream.io.kafka_poll import PartitionPoller, Polled
@@ -20,6 +20,8 @@ from clickstream.transforms.schema import RawBatch, Span
 EventTime = Callable[[Sequence[bytes]], "int | None"]
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 10.0
+# Groups of one worker take turns: one without records doesn't keep the others waiting.
+_TURN_SECONDS, _REST = 0.02, Duration(seconds=0.2)
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,14 @@ class ReadUntilStopped(_ReadGroup):
         deadline = time.monotonic() + self._settings.bundle_seconds
         poller = self._poller(tracker.current_restriction())
         group = self._with_new_partitions(poller, tracker.current_restriction())
-        poller.seek(_unread(group))
+        poller.seek(_unread(group), {state.partition: state.heard for state in group})
         stamp = estimator.current_watermark()
         watermark = _complete_until(group) if stamp is None else max(stamp.micros // 1000, _complete_until(group))
-        while (left := deadline - time.monotonic()) > 0:
-            polled = poller.poll(self._settings.batch_records, left)
+        polled = None
+        while (left := deadline - time.monotonic()) > 0 and polled != {}:
+            polled = poller.poll(self._settings.batch_records, left if self._settings.one_group else _TURN_SECONDS)
             before, group = group, self._after(group, polled)
+            group = tuple(state._replace(heard=poller.heard(state.partition)) for state in group)
             if not tracker.try_claim(group):
                 poller.forget()
                 return
@@ -133,7 +137,7 @@ class ReadUntilStopped(_ReadGroup):
             if watermark > NEVER:
                 estimator.set_watermark(Timestamp(micros=watermark * 1000))
         self._gauges(poller, group, watermark)
-        tracker.defer_remainder()
+        tracker.defer_remainder(None if polled or self._settings.one_group else _REST)
 
     def _watermark(self, poller: PartitionPoller, group: GroupState, stood: int) -> int:
         poller.confirm_quiet(_unread(group))
@@ -163,7 +167,7 @@ class ReadUntilEnd(_ReadGroup):
     def process(self, element: GroupState, tracker: Any = _STATE) -> Iterator[Any]:
         group: GroupState = tracker.current_restriction()
         poller = self._poller(group)
-        poller.seek(_unread(group))
+        poller.seek(_unread(group), {})
         written: dict[int, int] = {}
         while left := sum(_left(state, poller) for state in group):
             polled = poller.poll(min(self._settings.batch_records, left), _POLL_SECONDS)

@@ -23,6 +23,8 @@ class PartitionState(NamedTuple):
         latest: The latest event time seen, ms since the epoch; NEVER if none.
         complete_until: The event time up to which windows were complete before this run, ms since the epoch. A click of
             one of them is too late, as it was then: this run may know but a part of its window.
+        heard: When it last had a record, or the brokers didn't answer, ms since the epoch; NEVER: not yet. Whichever worker reads on, and after
+            whatever restart, knows from it for how long there has been nothing.
     """
 
     partition: int
@@ -31,6 +33,7 @@ class PartitionState(NamedTuple):
     end: int = _FOREVER
     latest: int = NEVER
     complete_until: int = NEVER
+    heard: int = NEVER
 
     @property
     def done(self) -> bool:
@@ -42,9 +45,9 @@ GroupState = tuple[PartitionState, ...]
 
 
 class GroupStateCoder(Coder):
-    """Six 64-bit numbers a partition."""
+    """Seven 64-bit numbers a partition."""
 
-    _ROW = struct.Struct("<6q")
+    _ROW = struct.Struct("<7q")
 
     def encode(self, value: GroupState) -> bytes:
         return b"".join(self._ROW.pack(*state) for state in value)

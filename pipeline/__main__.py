@@ -11,10 +11,11 @@ from itertools import pairwise
 from clickstream.io.errors import UserError
 from clickstream.pipeline.job_status import JobStatus, note_end
 from clickstream.pipeline.page_beside import page_beside
-from clickstream.pipeline.supervisor import DEFAULT_RESTARTS, supervise
+from clickstream.pipeline.supervisor import DEFAULT_RESTARTS, STOP_SECONDS, supervise
 
 _WORKS_FOR_SUPERVISOR = "CLICKSTREAM_SUPERVISED"
 COMMANDS = {
+    "flink": "the live job on Flink: see run_flink.sh --help",
     "generate": "write a sample click log, or feed a topic",
     "submit-dataflow": "submit the live job to Google Cloud Dataflow: run_dataflow.sh",
     "template-metadata": "print the metadata of the Flex Template, dataflow/metadata.json",
@@ -49,6 +50,8 @@ def _run(argv: Sequence[str]) -> int:
         return _help()
     if name is None:
         return _run_job(argv)
+    if name == "flink" and not {"-h", "--help"} & set(argv):
+        return _run_flink(argv)
     return int(import_module(f"clickstream.pipeline.{name.replace('-', '_')}").main(argv[1:]))
 
 
@@ -61,14 +64,24 @@ def _run_job(argv: Sequence[str]) -> int:
         raise UserError(message)
     supervised = _WORKS_FOR_SUPERVISOR in os.environ
     if live and not ends and not supervised:
-        return _supervise(argv)
-    status = _run_live(argv) if live else int(import_module("clickstream.pipeline.batch").main(argv))
+        return _supervise(argv, ["--start=committed"])
+    status = _run_supervised("live", argv) if live else int(import_module("clickstream.pipeline.batch").main(argv))
     if status == 0 and "--page" in given and not supervised:
         return int(import_module("clickstream.pipeline.page").main(argv))
     return status
 
 
-def _supervise(argv: Sequence[str]) -> int:
+def _run_flink(argv: Sequence[str]) -> int:
+    if _WORKS_FOR_SUPERVISOR in os.environ:
+        return _run_supervised("flink", argv[1:])
+    if "--page" in argv:
+        message = "--page isn't for Flink: run `python -m clickstream.pipeline page` with the options of the stores beside the job."
+        raise UserError(message)
+    # A savepoint takes its time to make, and holds for the attempt that it was given to.
+    return _supervise(argv, ["--start=committed", "--savepoint_path="], stop_seconds=150)
+
+
+def _supervise(argv: Sequence[str], on_restart: Sequence[str], stop_seconds: float = STOP_SECONDS) -> int:
     with page_beside(argv) as options:
         os.environ[_WORKS_FOR_SUPERVISOR] = "1"
         command = [sys.executable, "-m", "clickstream.pipeline", *options]
@@ -76,15 +89,16 @@ def _supervise(argv: Sequence[str]) -> int:
         # Wherever the first attempt was told to start: what it hadn't finished comes next.
         return supervise(
             command,
-            on_restart=["--start=committed"],
+            on_restart=on_restart,
             max_restarts=int(restarts) if restarts.isdigit() else DEFAULT_RESTARTS,
             watched=partial(_health, options),
+            stop_seconds=stop_seconds,
         )
 
 
-def _run_live(argv: Sequence[str]) -> int:
+def _run_supervised(job: str, argv: Sequence[str]) -> int:
     try:
-        return int(import_module("clickstream.pipeline.live").main(argv))
+        return int(import_module(f"clickstream.pipeline.{job}").main(argv))
     except UserError as error:
         note_end(str(error))
         raise

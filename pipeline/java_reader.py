@@ -1,14 +1,13 @@
 """`--kafka_reader=java`: Beam's cross-language reader in the live job, where it can be used."""
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import KafkaConnection, load_kafka_config
 from clickstream.io.kafka_client import open_consumer
 from clickstream.io.kafka_java import ReadFromKafkaByJava
 from clickstream.pipeline.options import KafkaOptions
-
-_ONE_WATERMARK = (None, "DirectRunner", "PrismRunner")  # a live job runs on Prism unless another runner is named
+from clickstream.pipeline.running import on_prism
 
 
 def read_by_java(options: PipelineOptions) -> ReadFromKafkaByJava:
@@ -36,7 +35,7 @@ def check_reader(options: PipelineOptions) -> None:
     if kafka.until:
         message = f"--until={kafka.until} needs --kafka_reader=native: Beam's Java reader has no end."
         raise UserError(message)
-    if options.view_as(StandardOptions).runner not in _ONE_WATERMARK:
+    if not on_prism(options):  # which keeps one watermark for all partitions
         return
     config = load_kafka_config(kafka.kafka_config) if kafka.kafka_config else {}
     with open_consumer(KafkaConnection(kafka.bootstrap_servers, kafka.group_id, config)) as consumer:

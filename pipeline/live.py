@@ -31,6 +31,7 @@ from clickstream.pipeline.running import (
     longest_periods,
     measure_step,
     mendable_errors,
+    on_prism,
     parse_options,
     quiet_beam,
     rollups_of,
@@ -68,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     expire_hourly(raw_store, options)
     try:
         with mendable_errors():
-            return _run(pipeline, stop, LiveStatus(kafka.topic, _limits(options)))
+            return _run(pipeline, stop, LiveStatus(kafka.topic, limits_of(options)))
     except UserError as error:  # it may pass, such as a store's outage: the supervisor decides
         return _failed(str(error))
     except grpc.RpcError:
@@ -81,7 +82,8 @@ def _failed(why: str) -> int:
     return FAILED_WHILE_RUNNING
 
 
-def _limits(options: PipelineOptions) -> Limits:
+def limits_of(options: PipelineOptions) -> Limits:
+    """Beyond which the job isn't well, from the options."""
     asked, kafka = options.view_as(LiveOptions).max_watermark_age, options.view_as(KafkaOptions)
     if asked is not None:
         return Limits(asked)
@@ -158,6 +160,7 @@ def _outputs(options: PipelineOptions, sinks: Sinks, measure: MeasureTimeSpent) 
         metrics.window_seconds,
         allowed_lateness_seconds=open_seconds,
         sketch_size=metrics.sketch_size,
+        held_until_closed=on_prism(options),
     )
     outputs = {"": Output(sums(pane_trigger(metrics.early_results, late)), sinks.write_rows())}
     for periods in rollups_of(options):
@@ -208,7 +211,7 @@ def _engine(options: PipelineOptions, *, bounded: bool) -> str:
     if bounded:
         return runner_of(options)
     standard.streaming = True
-    if standard.runner not in (None, "PrismRunner", "DirectRunner"):
+    if not on_prism(options):
         return str(standard.runner)
     if options.view_as(KafkaOptions).kafka_splits != "one":
         message = "--kafka_splits=per_partition loses events on Prism, which keeps one watermark for all: leave it out."

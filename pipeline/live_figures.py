@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from apache_beam.metrics.metric import MetricsFilter
-from apache_beam.runners.runner import PipelineResult
 
 from clickstream.io.outage import FAILING_SINCE
 
@@ -66,7 +65,7 @@ class LiveMetrics:
     def __init__(self) -> None:
         self._gauges: dict[Any, tuple[float, int]] = {}  # by step and name: when it was set, and to what
 
-    def read(self, result: PipelineResult) -> LiveFigures:
+    def read(self, result: Any) -> LiveFigures:
         """Asks the runner, and adds up over steps."""
         if hasattr(result, "_metrics"):
             result._metrics = None  # noqa: SLF001 (a portable runner's result remembers its first answer for ever)

@@ -333,9 +333,11 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message.rstrip('.')}. See --help.")  # noqa: EM102
 
 
-def job_parser(groups: Sequence[type[PipelineOptions]] = JOB_OPTIONS) -> argparse.ArgumentParser:
+def job_parser(
+    groups: Sequence[type[PipelineOptions]] = JOB_OPTIONS, program: str = "run_local.sh"
+) -> argparse.ArgumentParser:
     """The parser of a job's own options, for `--help`."""
-    parser = _Parser(prog="run_local.sh", allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = _Parser(prog=program, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.formatter_class = argparse.HelpFormatter
     for group in groups:
         group._add_argparse_args(parser.add_argument_group(str(group.__doc__)))  # noqa: SLF001

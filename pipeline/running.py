@@ -23,6 +23,11 @@ def runner_of(options: PipelineOptions) -> str:
     return "FnApiRunner" if runner in (None, "DirectRunner") else str(runner)
 
 
+def on_prism(options: PipelineOptions) -> bool:
+    """Whether a live job runs on Prism: unless another runner is named."""
+    return options.view_as(StandardOptions).runner in (None, "DirectRunner", "PrismRunner")
+
+
 def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptions:
     """What counts as a click, from the command line."""
     clicks, metrics = options.view_as(ClickOptions), options.view_as(MetricOptions)

@@ -7,8 +7,6 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any
 
-from apache_beam.runners.runner import PipelineResult
-
 from clickstream.io.outage import GOOD_NEWS
 from clickstream.pipeline.health import LastError, Limits, report
 from clickstream.pipeline.live_figures import LiveFigures, LiveMetrics
@@ -41,7 +39,7 @@ class LiveStatus:
         if self._terminal:
             sys.stderr.write("\n")
 
-    def refresh(self, result: PipelineResult) -> bool:
+    def refresh(self, result: Any) -> bool:
         """Reads the figures, at most once a second, and rewrites the line. Returns whether it did."""
         now = time.monotonic()
         if now - self._asked < _ASK_SECONDS:

@@ -22,7 +22,7 @@ FAILED_WHILE_RUNNING = 3
 USER_ERROR = 2
 DEFAULT_RESTARTS = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_STOP_SECONDS = 13.0
+STOP_SECONDS = 13.0
 
 
 def supervise(
@@ -32,6 +32,7 @@ def supervise(
     max_restarts: int,
     watched: Callable[[JobStatus], AbstractContextManager[object]] = nullcontext,
     say: Callable[[str], None] | None = None,
+    stop_seconds: float = STOP_SECONDS,
 ) -> int:
     """Runs a command until it ends well, is stopped by a signal, is a user's mistake, or fails too often without progress.
 
@@ -41,6 +42,7 @@ def supervise(
         max_restarts: So many restarts in a row without a row written, then it gives up.
         watched: Told of the job's status while it is supervised.
         say: Takes one line on each restart; standard error by default.
+        stop_seconds: How long it may take to end in order when it's told to.
 
     Returns:
         The exit status: 0 if it ended well or was stopped, 2 for a user's mistake found before the first start, 1 if it was given up.
@@ -55,7 +57,7 @@ def supervise(
         job = JobStatus(Path(folder, "status.json"))
         stack.enter_context(watched(job))
         while True:
-            status = _attempt(command, job.begin(), stop)
+            status = _attempt(command, job.begin(), stop, stop_seconds)
             # What is no mistake at the first start is none at the next: a store that is away for longer than its sink has patience, say.
             if stop.is_set() or status == 0 or (status == USER_ERROR and command is first):
                 return 0 if stop.is_set() else status
@@ -74,23 +76,23 @@ def _setter(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
     return lambda _signal, _frame: stop.set()
 
 
-def _attempt(command: Sequence[str], environment: dict[str, str], stop: threading.Event) -> int:
+def _attempt(command: Sequence[str], environment: dict[str, str], stop: threading.Event, stop_seconds: float) -> int:
     process = subprocess.Popen(  # noqa: S603 (our own command line)
         list(command), env=os.environ | environment, start_new_session=True
     )
     try:
         while process.poll() is None:
             if stop.wait(0.1):
-                _end(process)
+                _end(process, stop_seconds)
     finally:
         _kill_group(process)
     return int(process.wait())
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", stop_seconds: float) -> None:
     """Asks the job to stop, and waits."""
     process.terminate()
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + stop_seconds
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
 

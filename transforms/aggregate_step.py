@@ -34,6 +34,7 @@ class AggregateByPage(beam.PTransform):
         trigger: When panes are sent beside the default, once at the window's end (and again for each late pane).
         allowed_lateness_seconds: How long a window takes late clicks after its end.
         sketch_size: Hashes of users that a row keeps at most; 0 for none.
+        held_until_closed: On Prism: late panes of a window come although an older one is open. Flink refuses to run it.
     """
 
     window_seconds: int = 300
@@ -41,6 +42,7 @@ class AggregateByPage(beam.PTransform):
     trigger: TriggerFn | None = None
     allowed_lateness_seconds: int = 0
     sketch_size: int = DEFAULT_SKETCH_SIZE
+    held_until_closed: bool = False
 
     def __post_init__(self) -> None:
         if self.window_seconds < 1 or self.shards < 1 or self.allowed_lateness_seconds < 0:
@@ -51,7 +53,8 @@ class AggregateByPage(beam.PTransform):
 
     def expand(self, clicks: beam.PCollection) -> beam.PCollection:
         options = (self.window_seconds, self.trigger, self.allowed_lateness_seconds, self.sketch_size)
-        return clicks | CutByWindow(self.window_seconds, self.shards) | SumByPage(*options)
+        sum_up = SumByPage(*options, held_until_closed=self.held_until_closed)
+        return clicks | CutByWindow(self.window_seconds, self.shards) | sum_up
 
 
 @dataclass(eq=False)
@@ -76,7 +79,7 @@ class SumByPage(beam.PTransform):
     In: as `CutByWindow` gives them. Out: as `AggregateByPage`.
 
     Attributes:
-        window_seconds, trigger, allowed_lateness_seconds, sketch_size: As of `AggregateByPage`; the first as of `CutByWindow`.
+        window_seconds, trigger, allowed_lateness_seconds, sketch_size, held_until_closed: As of `AggregateByPage`; the first as of `CutByWindow`.
         periods: What windows are rolled up to. Each window must lie in one (`Periods.check_windows`).
     """
 
@@ -85,6 +88,7 @@ class SumByPage(beam.PTransform):
     allowed_lateness_seconds: int = 0
     sketch_size: int = DEFAULT_SKETCH_SIZE
     periods: Periods | None = None
+    held_until_closed: bool = False
 
     def expand(self, partials: beam.PCollection) -> beam.PCollection:
         if self.periods is not None:
@@ -107,9 +111,10 @@ class SumByPage(beam.PTransform):
 
     def _merge_panes(self) -> beam.PTransform:
         """The same for unbounded input, without combining before the shuffle: that would date sums back to their window's end."""
-        keep = beam.ParDo(_KeepUntilClosed(self.allowed_lateness_seconds)).with_output_types(_SUMS)
+        held = self.held_until_closed
+        pack = beam.ParDo(_KeepUntilClosed(self.allowed_lateness_seconds)) if held else beam.Map(_pack)
         merge = beam.Map(_merge).with_output_types(_SUMS)
-        return keep | "ByShard" >> beam.GroupByKey() | "Merge" >> merge
+        return pack.with_output_types(_SUMS) | "ByShard" >> beam.GroupByKey() | "Merge" >> merge
 
 
 class _CutByWindow(beam.DoFn):
@@ -132,21 +137,26 @@ class _ToLastWindow(beam.DoFn):
         yield TimestampedValue(partials, (end - 1) // self._window_ms * self._window_ms / 1000)
 
 
+def _pack(partials: tuple[int, pa.Table]) -> tuple[int, PageSums]:
+    """Partial sums of a batch as an accumulator, which is what windows keep."""
+    sums = PageSums()
+    sums.add(partials[1])
+    return partials[0], sums
+
+
 class _KeepUntilClosed(beam.DoFn):
-    """Dates sums to when their window is closed for good.
+    """Dates sums to when their window is closed for good, on Prism.
 
     Prism keeps what a window may need again, and takes the earliest of it for the watermark by which it tells late panes: one old window would
     keep the late panes of all the others back (seen with 2.77). The watermark behind isn't held at a window's end, nor need it be: what waits for
-    it, waits until the window is closed.
+    it, waits until the window is closed. Flink refuses elements that are dated behind their window's end.
     """
 
     def __init__(self, allowed_lateness_seconds: int) -> None:
         self._lateness = Duration(seconds=allowed_lateness_seconds)
 
     def process(self, partials: tuple[int, pa.Table], window: Any = beam.DoFn.WindowParam) -> Iterator[WindowedValue]:
-        sums = PageSums()
-        sums.add(partials[1])
-        yield WindowedValue((partials[0], sums), window.max_timestamp() + self._lateness, [window])
+        yield WindowedValue(_pack(partials), window.max_timestamp() + self._lateness, [window])
 
 
 def _merge(shard: tuple[int, Iterable[PageSums]]) -> tuple[int, PageSums]:

@@ -12,7 +12,7 @@ ENDLESS = (PartitionState(0, 5, 5), PartitionState(1, 0, 0))
 BOUNDED = (PartitionState(0, 5, 5, 9), PartitionState(1, 0, 0, 0))
 
 
-@given(st.lists(st.builds(PartitionState, *[INT64] * 6)).map(tuple))
+@given(st.lists(st.builds(PartitionState, *[INT64] * 7)).map(tuple))
 def test_the_coder_gives_back_what_it_got(group):
     coder = GroupStateCoder()
     assert coder.decode(coder.encode(group)) == group

@@ -11,6 +11,7 @@ import time
 from tests.services.cassandra import Cassandra
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.errors import ServiceError
+from tests.services.flink import Flink, install_job_server
 from tests.services.hbase import HBase
 from tests.services.kafka import Kafka
 from tests.services.services import KINDS, Services, install
@@ -41,7 +42,7 @@ def described(services: Services, names: list[str]) -> list[str]:
     servers = [services.get(name) for name in names]
     variables = [f"export {name}={value}" for server in servers for name, value in server.variables().items()]
     options: dict[str, str] = {}
-    environment = ""
+    environment, script = "", "./run_local.sh"
     for server in servers:
         if isinstance(server, Kafka):
             options |= {"bootstrap_servers": server.address, "topic": server.create_topic(TOPIC, 4)}
@@ -51,9 +52,13 @@ def described(services: Services, names: list[str]) -> list[str]:
             environment = f"MYSQL_PASSWORD={server.password} "
         elif isinstance(server, Elasticsearch):
             options["elasticsearch"] = server.address
+        elif isinstance(server, Flink):
+            script = "./run_flink.sh"
+            options |= {"flink_master": server.address, "flink_job_server": str(install_job_server())}
+            options |= {"environment_type": "LOOPBACK"}
         elif isinstance(server, (Cassandra, HBase)):
             options |= {"raw_store": server.name, server.name: server.address}
-    command = [f"{environment}./run_local.sh", *(f"--{name}={value}" for name, value in options.items())]
+    command = [f"{environment}{script}", *(f"--{name}={value}" for name, value in options.items())]
     ending = "# Ctrl-C stops them and removes their data."
     return ["# Tests use these servers with:", *variables, "# The live job:", " \\\n    ".join(command), ending]
 

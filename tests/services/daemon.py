@@ -28,6 +28,7 @@ class Daemon:
         ready: Whether it serves, told from its output since the start.
         run: The run with which it ends at the latest.
         environment: Its variables, beside PATH, HOME and TMPDIR: it doesn't inherit those of this process.
+        own_account: Root's servers run under another account; a process of the project's own doesn't.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Daemon:
     ready: Callable[[str], bool]
     run: Run
     environment: Mapping[str, str] = field(default_factory=dict)
+    own_account: bool = True
     start_seconds: float = 120.0
     stop_seconds: float = 40.0
     process: subprocess.Popen[bytes] | None = None
@@ -79,7 +81,7 @@ class Daemon:
             self._await_end()
 
     def _spawn(self) -> None:
-        account = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if is_root() else {}
+        account = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if is_root() and self.own_account else {}
         variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),

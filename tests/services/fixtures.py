@@ -1,6 +1,6 @@
 """Fixtures with real servers, for all tests.
 
-`kafka`, `elasticsearch`, `mariadb`, `mysql`, `cassandra`, `hbase`, and `sql_server`: a test that takes this one runs on each of the two.
+`kafka`, `elasticsearch`, `mariadb`, `mysql`, `cassandra`, `hbase`, `flink`, and `sql_server`: a test that takes this one runs on each of the two.
 Each server is started once in a test process, when the first test asks for one, together with all others that the
 chosen tests of its group will need. A server that doesn't start is an error of the tests that need it, never a reason to
 skip them.
@@ -19,6 +19,7 @@ from tests.services import chromium
 from tests.services.cassandra import Cassandra
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.errors import ServiceError
+from tests.services.flink import Flink, install_job_server
 from tests.services.hbase import HBase
 from tests.services.kafka import Kafka
 from tests.services.mariadb import MariaDb
@@ -138,6 +139,18 @@ def chrome() -> Iterator[WebDriver]:
     """A browser."""
     with chromium.browser() as driver:
         yield driver
+
+
+@pytest.fixture(scope="session")
+def flink(services: Services) -> Flink:
+    """A Flink cluster of one task manager."""
+    return services.get("flink")
+
+
+@pytest.fixture(scope="session")
+def job_server() -> str:
+    """The folder of the jars of Beam's job server for Flink."""
+    return str(install_job_server())
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from tests.services.cassandra import Cassandra
 from tests.services.elasticsearch import Elasticsearch
+from tests.services.flink import Flink
 from tests.services.hbase import HBase
 from tests.services.kafka import Kafka
 from tests.services.mariadb import MariaDb
@@ -12,7 +13,9 @@ from tests.services.mysql import MySql
 from tests.services.run import Run
 from tests.services.service import Service
 
-KINDS: dict[str, type[Service]] = {kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch, Cassandra, HBase)}
+KINDS: dict[str, type[Service]] = {
+    kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch, Cassandra, HBase, Flink)
+}
 
 
 def install(names: Iterable[str]) -> None:

@@ -27,7 +27,8 @@ from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka
 from clickstream.io.kafka_client import Committed
 from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
-from clickstream.io.kafka_watermark import NEVER
+from clickstream.io.kafka_poll import PartitionPoller
+from clickstream.io.kafka_watermark import NEVER, is_idle
 from clickstream.transforms.schema import REJECTED_SCHEMA, BatchProgress
 
 WINDOW_MS, LATENESS_MS = 2_000, 1_000
@@ -557,3 +558,36 @@ def test_a_dead_letter_topic_that_is_not_there_is_told(kafka):
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+
+def test_a_reader_that_comes_back_does_not_take_its_absence_for_quiet(kafka, topic):
+    """Of several workers each may read on where another stopped: what it didn't read itself was no silence."""
+    send(kafka, topic, [(0, b"a"), (0, b"b")])
+    poller = PartitionPoller(KafkaConnection(kafka.address, topic, {}), topic)
+    try:
+        poller.seek({0: 0}, {0: NEVER})
+        assert len(poller.poll(2, 20)[0].values) == 2
+        send(kafka, topic, [(0, b"c")])
+        time.sleep(1.5)
+        poller.seek({0: 3}, {0: int(time.time() * 1000)})  # another one has just read it, to the end
+        poller.confirm_quiet({0: 3})
+        assert not is_idle(poller.view(0, 1), 1000)
+        time.sleep(1.2)
+        poller.confirm_quiet({0: 3})
+        assert is_idle(poller.view(0, 1), 1000)
+    finally:
+        poller.close()
+
+
+def test_silence_is_remembered_by_who_takes_over(kafka, topic):
+    """After a restart from a checkpoint a silent partition doesn't hold the watermark for as long once more."""
+    send(kafka, topic, [(0, b"a")])
+    poller = PartitionPoller(KafkaConnection(kafka.address, topic, {}), topic)
+    try:
+        poller.seek({0: 1}, {0: int(time.time() * 1000) - 3_600_000})
+        poller.confirm_quiet({0: 1})
+        assert poller.view(0, 1).caught_up
+        assert 3_599_000 < poller.view(0, 1).quiet_ms < 3_700_000
+        assert abs(poller.heard(0) / 1000 + 3600 - time.time()) < 60
+    finally:
+        poller.close()

@@ -83,6 +83,7 @@ def test_a_stream_with_late_clicks_ends_with_the_rows_of_a_bounded_run(seed, mon
         window_seconds=WINDOW,
         allowed_lateness_seconds=LATENESS + measure.settled_seconds,
         trigger=AfterWatermark(late=AfterProcessingTime(1)),
+        held_until_closed=True,
     )
     with on_prism(prism) as pipeline:
         rows = pipeline | stream.advance_watermark_to_infinity() | measure | aggregate
@@ -107,7 +108,10 @@ def test_a_click_counts_in_its_windows_first_pane_and_its_time_when_it_is_known(
         stream = stream.add_elements([TimestampedValue(click_table([click]), now - 1)]).advance_watermark_to(now + 6)
         stream = stream.advance_processing_time(10)
     aggregate = AggregateByPage(
-        window_seconds=30, allowed_lateness_seconds=1000, trigger=AfterWatermark(late=AfterProcessingTime(1))
+        window_seconds=30,
+        allowed_lateness_seconds=1000,
+        trigger=AfterWatermark(late=AfterProcessingTime(1)),
+        held_until_closed=True,
     )
     with on_prism(prism) as pipeline:
         rows = pipeline | stream.advance_watermark_to_infinity() | step() | aggregate
