@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clickstream.io.errors import UserError
+from clickstream.io.sql import SqlConnection
 
 # Rows made with other values of these can't stand in one table: the same key would mean something else.
 SHAPING = (
@@ -117,3 +118,16 @@ class OutputDir:
             name = differing[0]
             message = f"{self.path} holds results of --{name}={earlier.get(name)}, not {run.get(name)}: name another --output_dir."
             raise UserError(message)
+
+
+def embedded_results(folder: str) -> SqlConnection:
+    """The SQLite file that a run has left in this folder: asking must not make one.
+
+    Raises:
+        UserError: There is none.
+    """
+    database = OutputDir(Path(folder)).database
+    if not database.is_file():
+        message = f"{folder} holds no results: name a run's folder with --output_dir, or a server with --mysql or --elasticsearch."
+        raise UserError(message)
+    return SqlConnection("sqlite", str(database.absolute()))

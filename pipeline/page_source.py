@@ -20,7 +20,7 @@ from clickstream.io.sums import Store
 from clickstream.io.sums_elasticsearch import ElasticsearchStore
 from clickstream.io.sums_sql import SqlStore
 from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions
-from clickstream.pipeline.output_dir import OutputDir, rolled_up
+from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up
 from clickstream.pipeline.page_answers import WAIT_SECONDS, PageAnswers
 from clickstream.pipeline.sinks import dead_letters_of, elasticsearch_of, server_of
 
@@ -111,20 +111,11 @@ def _stores(options: PipelineOptions, chosen: OutputOptions) -> dict[str, Store]
     if server is None and chosen.elasticsearch:
         cluster, index = replace(elasticsearch_of(options), request_timeout=20.0), chosen.elasticsearch_index
         return {name: ElasticsearchStore(cluster, rolled_up(index, name)) for name in ("", *_ROLLUPS)}
-    database = server or _embedded(chosen.output_dir)
+    database = server or embedded_results(chosen.output_dir)
     return {
         name: SqlStore(replace(database, metrics_table=rolled_up(database.metrics_table, name)))
         for name in ("", *_ROLLUPS)
     }
-
-
-def _embedded(folder: str) -> SqlConnection:
-    """The SQLite file of a run: looking must not make one."""
-    database = OutputDir(Path(folder)).database
-    if not database.is_file():
-        message = f"{folder} holds no results: name a run's folder with --output_dir, or a server with --mysql or --elasticsearch."
-        raise UserError(message)
-    return SqlConnection("sqlite", str(database.absolute()))
 
 
 def _dead_letters(options: PipelineOptions) -> tuple[SqlConnection | None, str]:

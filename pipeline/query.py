@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -12,9 +11,8 @@ from clickstream.io.errors import UserError
 from clickstream.io.query import RowFilter
 from clickstream.io.query_elasticsearch import read_elasticsearch_rows
 from clickstream.io.query_sql import read_sql_rows
-from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.options import ClickOptions, OutputOptions, job_parser, read_options
-from clickstream.pipeline.output_dir import OutputDir
+from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table
 from clickstream.pipeline.range_options import RangeOptions
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
@@ -88,13 +86,4 @@ def _rows(options: PipelineOptions, wanted: RowFilter) -> Iterator[pa.Table]:
     if output.elasticsearch:
         connection = elasticsearch_of(options)
         return read_elasticsearch_rows(connection, output.elasticsearch_index, wanted, COLUMNS)
-    return read_sql_rows(server_of(options) or _embedded(output.output_dir), wanted, COLUMNS)
-
-
-def _embedded(folder: str) -> SqlConnection:
-    """The SQLite file of an earlier run: asking must not make one."""
-    database = OutputDir(Path(folder)).database
-    if not database.is_file():
-        message = f"{folder} holds no results: name a run's folder with --output_dir, or a server with --mysql or --elasticsearch."
-        raise UserError(message)
-    return SqlConnection("sqlite", str(database.absolute()))
+    return read_sql_rows(server_of(options) or embedded_results(output.output_dir), wanted, COLUMNS)
