@@ -19,7 +19,8 @@ from clickstream.io.sql import SqlConnection
 from clickstream.io.sums import Store
 from clickstream.io.sums_elasticsearch import ElasticsearchStore
 from clickstream.io.sums_sql import SqlStore
-from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions
+from clickstream.pipeline.live_options import PageOptions
+from clickstream.pipeline.options import MetricOptions, OutputOptions
 from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up
 from clickstream.pipeline.page_answers import WAIT_SECONDS, PageAnswers
 from clickstream.pipeline.sinks import dead_letters_of, elasticsearch_of, server_of
