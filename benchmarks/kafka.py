@@ -2,7 +2,7 @@
 
 usage: python -m tests.services up kafka mariadb elasticsearch   # prints the addresses
        MYSQL_PASSWORD=... python benchmarks/kafka.py --bootstrap_servers=HOST:PORT [--events=2000000] [--runs=3]
-           [--mysql=URL --mysql_password=env:MYSQL_PASSWORD] [--elasticsearch=URL]
+           [--time_spent=fixed:300] [--mysql=URL --mysql_password=env:MYSQL_PASSWORD] [--elasticsearch=URL]
 
 Fills a topic of its own with the sample (4 partitions), then runs each way over it, in turn, and over a topic of one event: the start-up, which is
 taken off. CPU is this side's: the servers' isn't in it. Every run writes all rows: the stores' database and index are those of the options.
@@ -37,12 +37,13 @@ def ways(options: argparse.Namespace) -> dict[str, list[str]]:
     return found | ({"into both": mysql + index} if mysql and index else {})
 
 
-def command(sinks: list[str], servers: str, topic: str) -> list[str]:
+def command(sinks: list[str], options: argparse.Namespace, topic: str) -> list[str]:
     """The command line of a way over a topic; each run is a consumer group of its own."""
+    servers, counting = options.bootstrap_servers, [f"--time_spent={options.time_spent}", "--max_event_age=off"]
     if not sinks:
-        return [sys.executable, str(HERE / "kafka_columns.py"), servers, topic]
+        return [sys.executable, str(HERE / "kafka_columns.py"), servers, topic, *counting]
     source = [f"--bootstrap_servers={servers}", f"--topic={topic}", f"--group_id={secrets.token_hex(6)}", "--until=now"]
-    return [*_JOB, *source, "--max_event_age=off", *sinks]
+    return [*_JOB, *source, *counting, *sinks]
 
 
 def main() -> None:
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--bootstrap_servers", required=True)
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--time_spent", default="dwell")
     for name in ("mysql", "mysql_password", "elasticsearch"):
         parser.add_argument(f"--{name}")
     options = parser.parse_args()
@@ -63,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, sinks in ways(options).items():
             costs = [
-                [measure(command(sinks, options.bootstrap_servers, topic), folder) for topic in (empty, full)]
+                [measure(command(sinks, options, topic), folder) for topic in (empty, full)]
                 for _ in range(options.runs)
             ]
             print(row(name, options.events, costs), flush=True)

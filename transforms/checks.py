@@ -1,13 +1,11 @@
 """What a decoded record must satisfy beyond its types, checked a column at a time. The first check that fails gives the reason."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.columns import Column, are_given, are_none, as_array
 from clickstream.transforms.decode import Refusal
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
 from clickstream.transforms.schema import UTC_MS
@@ -40,7 +38,7 @@ class Checks:
         return [Refusal(int(kept[i]), *self._found[self._reason[i] - 1]) for i in np.flatnonzero(self._reason)]
 
 
-def check_timestamps(raw: Sequence[Any], checks: Checks, *, earliest: float, latest: float) -> Millis:
+def check_timestamps(raw: Column, checks: Checks, *, earliest: float, latest: float) -> Millis:
     """Times of the clicks in ms since the epoch; refuses what is no time, or outside `[earliest, latest]`."""
     millis, valid = to_epoch_ms(raw)
     checks.refuse(
@@ -53,11 +51,11 @@ def check_timestamps(raw: Sequence[Any], checks: Checks, *, earliest: float, lat
     return millis
 
 
-def check_session_ends(raw: Sequence[Any], checks: Checks, start: Millis) -> pa.Array:
+def check_session_ends(raw: Column, checks: Checks, start: Millis) -> pa.Array:
     """Ends of sessions where given; refuses what is no time, or lies before the click."""
-    if raw.count(None) == len(raw):
+    if are_none(raw):
         return pa.nulls(len(raw), UTC_MS)
-    given = np.array([value is not None for value in raw], np.bool_)
+    given = are_given(raw)
     end, valid = to_epoch_ms(raw)
     checks.refuse(
         given & ~valid, "invalid_session_end", "session_end is no ISO 8601 time, epoch seconds or epoch milliseconds"
@@ -68,21 +66,22 @@ def check_session_ends(raw: Sequence[Any], checks: Checks, start: Millis) -> pa.
     return pa.array(end, mask=~(given & valid)).cast(UTC_MS)
 
 
-def check_required_text(name: str, raw: Sequence[str], checks: Checks, longest: int = MAX_TEXT_LENGTH) -> pa.Array:
+def check_required_text(name: str, raw: Column, checks: Checks, longest: int = MAX_TEXT_LENGTH) -> pa.Array:
     """A text that must be there; refuses blank and overlong ones. White space around it is dropped, so that one country is one row."""
-    texts = pc.utf8_trim_whitespace(pa.array(raw, pa.string()))
+    texts = pc.utf8_trim_whitespace(as_array(raw, pa.string()))
     lengths = np.asarray(pc.utf8_length(texts))
     checks.refuse(lengths == 0, f"empty_{name}", f"{name} is empty or blank")
     checks.refuse(lengths > longest, "field_too_long", f"{name} is longer than {longest} characters")
     return texts
 
 
-def check_urls(raw: Sequence[str], checks: Checks, *, rewrite: bool) -> pa.Array:
+def check_urls(raw: Column, checks: Checks, *, rewrite: bool) -> pa.Array:
     """URLs in the form under which they are counted; refuses what is no http(s) URL."""
-    urls = pa.array(normalise_urls(raw, rewrite=rewrite), pa.string())
+    texts = as_array(raw, pa.string()).dictionary_encode()
+    urls = pa.array(normalise_urls(texts.dictionary.to_pylist(), rewrite=rewrite), pa.string()).take(texts.indices)
     reasons: dict[tuple[str, str], list[int]] = {}
     for number in np.flatnonzero(np.asarray(pc.binary_length(urls)) == 0).tolist():
-        reasons.setdefault(_why_refused(raw[number], rewrite=rewrite), []).append(number)
+        reasons.setdefault(_why_refused(texts[number].as_py(), rewrite=rewrite), []).append(number)
     for (reason, detail), numbers in reasons.items():
         bad = np.zeros(len(raw), np.bool_)
         bad[numbers] = True

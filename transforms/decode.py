@@ -1,7 +1,7 @@
-"""JSON records to typed objects, each by itself, at the speed of one C loop per batch.
+"""JSON records to columns, each record judged by itself, at the speed of C loops.
 
-Good records cost one `msgspec` call a hundred and no Python of ours. Where one is bad, its hundred are decoded one by one: the bad one stops the
-loop, is named, and the loop goes on behind it.
+Most records look alike, and are compared instead of decoded (`alike`). Others cost one `msgspec` call a hundred and no Python of ours. Where one
+is bad, its hundred are decoded one by one: the bad one stops the loop, is named, and the loop goes on behind it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,26 +13,24 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from clickstream.transforms.alike import Alike, decode_alike
+from clickstream.transforms.columns import Column, joined
+from clickstream.transforms.cutting import cut_lines
 from clickstream.transforms.lines import Lines, as_lines
 from clickstream.transforms.records import (
+    FAMILIES,
     ClickData,
     FlatRecord,
     GeoData,
     NestedRecord,
     Record,
     UserAgentData,
+    is_flat,
     to_flat,
     to_nested,
 )
 
-
-class _Shape(msgspec.Struct):
-    click_data: msgspec.Raw = msgspec.Raw(b"null")
-
-
 _nested, _flat = msgspec.json.Decoder(NestedRecord), msgspec.json.Decoder(FlatRecord)
-_shape = msgspec.json.Decoder(_Shape).decode
-_FAMILIES: dict[type, str] = {ClickData: "click_data", GeoData: "geo_data", UserAgentData: "user_agent_data"}
 
 # Records decoded by one call. Their objects stay in the cache (10,000 at a time cost half as much again), and one bad record wastes few.
 _CHUNK = 100
@@ -50,9 +48,9 @@ class Refusal(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The records that could be decoded, a list a field, and `kept`: each one's number in the batch."""
+    """The records that could be decoded, a column a field, and `kept`: each one's number in the batch."""
 
-    fields: dict[str, list[Any]]
+    fields: dict[str, Column]
     kept: npt.NDArray[np.int64]
     refused: list[Refusal]
 
@@ -62,15 +60,35 @@ def decode_records(values: Sequence[bytes], fields: Sequence[str], *, max_record
 
     Args:
         values: JSON records, nested or flat, in any mixture.
-        fields: Names of FlatRecord's fields; a field that a record lacks is None.
+        fields: Names of FlatRecord's fields; a field that a record lacks is null.
         max_record_bytes: A longer record is refused undecoded.
 
     Returns:
         Each record exactly once: decoded, or refused with its reason.
     """
+    lines = as_lines(values)
+    if lines is None or (alike := decode_alike(lines, fields, max_record_bytes)) is None:
+        return _decode_others(values, lines, fields, max_record_bytes)
+    others = cut_lines(lines, alike.others)
+    return _merged(alike, _decode_others(others, others, fields, max_record_bytes))
+
+
+def _merged(alike: Alike, others: Decoded) -> Decoded:
+    """What was decoded in either way, in the order of the batch."""
+    refused = [refusal._replace(number=int(alike.others[refusal.number])) for refusal in others.refused]
+    if not len(others.kept):
+        return Decoded(alike.fields, alike.kept, refused)
+    kept = np.concatenate([alike.kept, alike.others[others.kept]])
+    order = np.argsort(kept)
+    fields = {name: joined(column, others.fields[name], order) for name, column in alike.fields.items()}
+    return Decoded(fields, kept[order], refused)
+
+
+def _decode_others(
+    values: Sequence[bytes], lines: Lines | None, fields: Sequence[str], max_record_bytes: int
+) -> Decoded:
     columns: dict[str, list[Any]] = {name: [] for name in fields}
     kept, refused = [np.empty(0, np.int64)], []
-    lines = as_lines(values)
     for start in range(0, len(values), _CHUNK):
         end = min(start + _CHUNK, len(values))
         chunk = lines and _decode_together(lines, start, end, max_record_bytes)
@@ -78,7 +96,7 @@ def decode_records(values: Sequence[bytes], fields: Sequence[str], *, max_record
         chunk.take_into(columns)
         kept.append(chunk.kept + start)
         refused += [Refusal(number + start, reason, detail) for number, reason, detail in chunk.refused]
-    return Decoded(columns, np.concatenate(kept), refused)
+    return Decoded(dict(columns), np.concatenate(kept), refused)
 
 
 class _Chunk(NamedTuple):
@@ -101,8 +119,8 @@ class _Chunk(NamedTuple):
     def transposed(self, kind: type[msgspec.Struct]) -> Iterable[tuple[Any, ...]]:
         """The fields of the records' structs of one kind, a tuple a field. Struct by struct and transposed is twice as fast as field by field."""
         structs = self.records
-        if kind in _FAMILIES:
-            structs = list(map(attrgetter(_FAMILIES[kind]), structs))
+        if kind in FAMILIES:
+            structs = list(map(attrgetter(FAMILIES[kind]), structs))
         if kind is UserAgentData:  # the only family that may be missing
             none = UserAgentData()
             structs = [none if struct is None else struct for struct in structs]
@@ -172,15 +190,10 @@ def _are_utf8(values: Sequence[bytes]) -> bool:
     return True
 
 
-def _is_flat(value: bytes) -> bool:
-    """Raises one of `_REFUSALS` for what is no JSON object at all."""
-    return bytes(_shape(value).click_data) == b"null"
-
-
 def _seems_flat(value: bytes) -> bool:
     """A guess by one record about its neighbours: a wrong one costs time only."""
     with suppress(*_REFUSALS):
-        return _is_flat(value)
+        return is_flat(value)
     return False
 
 
@@ -189,7 +202,7 @@ def _decode_odd(value: bytes, *, flat: bool) -> Record | tuple[str, str]:
     if not value.strip():
         return "empty_record", "nothing but white space"
     try:
-        if _is_flat(value):
+        if is_flat(value):
             plain = _flat.decode(value)
             return plain if flat else to_nested(plain)
         nested = _nested.decode(value)

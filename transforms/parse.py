@@ -9,8 +9,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clickstream.transforms import checks as check
+from clickstream.transforms.columns import as_array
 from clickstream.transforms.decode import Decoded, Refusal, decode_records
 from clickstream.transforms.hidden_ids import stand_in, without_ids
 from clickstream.transforms.limits import MAX_COUNTRY_LENGTH
@@ -143,11 +145,11 @@ def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Tab
     }
     for name in ("city", "browser", "os", "device"):
         if name in options.columns:
-            columns[name] = pa.array(raw[name], pa.string())
+            columns[name] = as_array(raw[name], pa.string())
     if "time_spent" in options.columns:
-        columns["time_spent"] = pa.array(raw["time_spent"], pa.float64())
+        columns["time_spent"] = as_array(raw["time_spent"], pa.float64())
     if "row_key" in options.columns:
-        columns["row_key"] = pa.array(_row_keys(raw["row_key"], columns), pa.string())
+        columns["row_key"] = _row_keys(as_array(raw["row_key"], pa.string()), columns)
     table = pa.table({name: columns[name] for name in options.columns}, schema=_schema(options.columns))
     refused, passed = checks.refusals(decoded.kept), checks.passed
     return (table, decoded.kept, refused) if passed is None else (table.filter(passed), decoded.kept[passed], refused)
@@ -157,16 +159,16 @@ def _schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([CLICK_SCHEMA.field(name) for name in columns])
 
 
-def _row_keys(given: list[str | None], columns: dict[str, pa.Array]) -> list[str | None]:
+def _row_keys(given: pa.Array, columns: dict[str, pa.Array]) -> pa.Array:
     """Keys as given; a missing or empty one is derived from user, time and URL, so that replays agree."""
-    for index in [i for i, key in enumerate(given) if not key]:
-        parts = (
-            columns["user_id"][index].as_py(),
-            str(columns["timestamp"][index].value),
-            columns["url"][index].as_py(),
-        )
-        given[index] = blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
-    return given
+    absent = pc.equal(pc.fill_null(given, ""), "")
+    derived = [_row_key(columns, index) for index in np.flatnonzero(np.asarray(absent)).tolist()]
+    return pc.replace_with_mask(given, absent, pa.array(derived, pa.string())) if derived else given
+
+
+def _row_key(columns: dict[str, pa.Array], index: int) -> str:
+    user, time, url = (columns[name][index] for name in ("user_id", "timestamp", "url"))
+    return blake2b("\0".join((user.as_py(), str(time.value), url.as_py())).encode(), digest_size=16).hexdigest()
 
 
 def _too_late(clicks: pa.Table, watermark: int | None, options: ParseOptions) -> check.Mask:

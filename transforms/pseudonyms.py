@@ -4,8 +4,9 @@ import hashlib
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from clickstream.transforms.columns import Column, as_list
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
 
 MIN_KEY_BYTES = 16
@@ -76,16 +77,16 @@ class Pseudonyms:
         """What a row key becomes that holds the user's id: 32 hexadecimal digits."""
         return self.hmac(_OF_ROW_KEY + row_key.encode(errors="surrogatepass"))[:_ID_BYTES].hex()
 
-    def hide(self, fields: dict[str, list[Any]]) -> None:
+    def hide(self, fields: dict[str, Column]) -> None:
         """Replaces, in the columns of decoded records, each `user_id` by its pseudonym, and each `row_key` that holds the id by `of_row_key`.
 
         An id that no check will pass, blank or too long, stays, to be refused for what it is.
         """
-        ids, keys = fields["user_id"], fields.get("row_key")
-        if keys is not None:
+        ids = as_list(fields["user_id"])
+        if "row_key" in fields:
             fields["row_key"] = [
                 self.of_row_key(key) if key and user.strip() in key else key
-                for user, key in zip(ids, keys, strict=True)
+                for user, key in zip(ids, as_list(fields["row_key"]), strict=True)
             ]
         fields["user_id"] = list(map(self._cache.__getitem__, ids))
 

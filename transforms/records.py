@@ -64,6 +64,27 @@ class FlatRecord(msgspec.Struct, gc=False):
 
 
 Record: TypeAlias = NestedRecord | FlatRecord
+FAMILIES: dict[type[msgspec.Struct], str] = {
+    ClickData: "click_data",
+    GeoData: "geo_data",
+    UserAgentData: "user_agent_data",
+}
+
+
+class _Shape(msgspec.Struct):
+    click_data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_shape = msgspec.json.Decoder(_Shape)
+
+
+def is_flat(record: bytes) -> bool:
+    """Which of the two shapes a record has, if it's one at all.
+
+    Raises:
+        MsgspecError, ValueError, RecursionError: It's no JSON object.
+    """
+    return bytes(_shape.decode(record).click_data) == b"null"
 
 
 def to_nested(record: Any) -> NestedRecord:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from clickstream.transforms.columns import Column, as_array, as_list
 
 Millis = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -21,7 +24,7 @@ _BELOW_IS_SECONDS = 100_000_000_000  # as seconds: the year 5138; as millisecond
 _LATEST = 7_258_118_400_000  # the year 2200: beyond, no store of ours agrees on how to write a time
 
 
-def to_epoch_ms(values: Sequence[Any]) -> tuple[Millis, Mask]:
+def to_epoch_ms(values: Column) -> tuple[Millis, Mask]:
     """Reads times of day: ISO 8601 with or without zone (none means UTC), or epoch seconds or milliseconds.
 
     Args:
@@ -32,10 +35,12 @@ def to_epoch_ms(values: Sequence[Any]) -> tuple[Millis, Mask]:
         Milliseconds since the epoch, UTC, cut to the millisecond; and a mask of which are times at all, from 1970 to 2199.
         A value's result doesn't depend on its neighbours.
     """
+    if isinstance(values, pa.DoubleArray):
+        return _numbers(np.array(values.fill_null(np.nan)))
     try:
-        texts = pa.array(values, pa.string())
+        texts = as_array(values, pa.string())
     except (pa.ArrowTypeError, pa.ArrowInvalid):
-        return _mixed(values)
+        return _mixed(as_list(values))
     millis, valid = _texts(texts)
     return millis, valid & (millis >= 0) & (millis < _LATEST)
 
@@ -96,14 +101,20 @@ def _with_zone(texts: pa.Array) -> pa.Array:
 
 
 def _mixed(values: Sequence[Any]) -> tuple[Millis, Mask]:
+    with suppress(pa.ArrowInvalid, pa.ArrowTypeError):
+        return _numbers(np.array(pa.array(values, pa.float64()).fill_null(np.nan)))
     texts, text_valid = to_epoch_ms([v if isinstance(v, str) else None for v in values])
     numbers = np.array([np.nan if v is None or isinstance(v, str) else v for v in values], np.float64)
+    millis, is_number = _numbers(numbers)
+    return np.where(is_number, millis, texts), text_valid | is_number
+
+
+def _numbers(numbers: npt.NDArray[np.float64]) -> tuple[Millis, Mask]:
     is_number = np.isfinite(numbers) & (numbers >= 0)
     numbers[~is_number] = 0
     millis = np.where(numbers < _BELOW_IS_SECONDS, _seconds_to_ms(numbers), np.floor(numbers))
     is_number &= millis < _LATEST
-    numeric = np.where(is_number, millis, -1).astype(np.int64)
-    return np.where(is_number, numeric, texts), text_valid | is_number
+    return np.where(is_number, millis, -1).astype(np.int64), is_number
 
 
 def _seconds_to_ms(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

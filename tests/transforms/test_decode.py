@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from oracle import read_click
 
 from clickstream.transforms import decode
+from clickstream.transforms.columns import as_list
 from clickstream.transforms.decode import Decoded
 
 NAMES = tuple(name for name in decode.FlatRecord.__struct_fields__ if name != "click_data")
 
 
 def decode_records(values: list[bytes], **limits: int) -> Decoded:
-    return decode.decode_records(values, NAMES, **limits)
+    decoded = decode.decode_records(values, NAMES, **limits)
+    return decoded._replace(fields={name: as_list(column) for name, column in decoded.fields.items()})
 
 
 FIELDS = b'"user_id":"u","timestamp":1793527200,"url":"http://a.example/","country":"Kenya"'
