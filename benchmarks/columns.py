@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from clickstream.io.files import ReadClickLogs
 from clickstream.pipeline.options import MetricOptions, read_options
-from clickstream.pipeline.running import measure_step, parse_options, shards_of
+from clickstream.pipeline.running import measure_step, parse_options
 from clickstream.transforms import AggregateByPage, ParseClicks
 
 
@@ -17,7 +17,7 @@ def main(path: str, *argv: str) -> None:
     """Makes the rows and throws them away."""
     options = read_options(argv)
     metrics = options.view_as(MetricOptions)
-    shards = shards_of(options)
+    shards = metrics.shards or 1
     aggregate = AggregateByPage(metrics.window_seconds, shards, sketch_size=metrics.sketch_size)
     with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
         parsed = pipeline | ReadClickLogs(path) | ParseClicks(parse_options(options))

@@ -31,7 +31,6 @@ from clickstream.pipeline.running import (
     quiet_beam,
     rollups_of,
     runner_of,
-    shards_of,
 )
 from clickstream.pipeline.summary import ProgressLine, print_summary
 from clickstream.transforms import CutByWindow, ParseClicks, Periods, SumByPage
@@ -107,8 +106,8 @@ def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: 
     return Job(
         read=ReadClickLogs(pattern),
         parse=ParseClicks(parse_options(options)),
-        measure=measure_step(options, shards=shards_of(options)),
-        cut=CutByWindow(metrics.window_seconds, shards_of(options)),
+        measure=measure_step(options, shards=metrics.shards or 1),
+        cut=CutByWindow(metrics.window_seconds, metrics.shards or 1),
         outputs={"": output_of("", None)} | {p.name: output_of(p.name, p) for p in rollups_of(options)},
         write_dead_letters=WriteDeadLettersToSql(database),
         store_raw=raw_store and WriteRawClicks(raw_store),

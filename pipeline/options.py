@@ -179,7 +179,7 @@ class MetricOptions(PipelineOptions):
             "--shards",
             type=whole(1, 4096),
             metavar="N",
-            help="the most workers that share a window (default: by the workers)",
+            help="the most workers that share a window (default: 1; windows are shared out anyhow)",
         )
         add(
             "--allowed_lateness",

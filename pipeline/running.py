@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.secrets import check_secret_reference, resolve_secret
@@ -109,15 +109,6 @@ def _deduplicate(options: PipelineOptions) -> bool | None:
         message = "--deduplicate=off counts equal clicks twice, which a raw store holds once: leave out one of --deduplicate and --raw_store."
         raise UserError(message)
     return asked == "row_key" or kept if asked or kept else None
-
-
-def shards_of(options: PipelineOptions) -> int:
-    """Into how many groups pages and users are spread.
-
-    As asked for; else one for a single worker, since a shard costs time, and two a worker, so that they end together.
-    """
-    workers = int(options.view_as(DirectOptions).direct_num_workers or 1)
-    return options.view_as(MetricOptions).shards or (1 if workers == 1 else 2 * workers)
 
 
 def rollups_of(options: PipelineOptions) -> list[Periods]:

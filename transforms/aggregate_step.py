@@ -18,6 +18,7 @@ from clickstream.transforms.result_rows import DEFAULT_SKETCH_SIZE, page_metrics
 
 _PARTIALS = tuple[int, pa.Table]
 _SUMS = tuple[int, PageSums]
+_SPREAD = 31  # a prime: the last windows of hours and days have numbers that are multiples of many others
 
 
 @dataclass(eq=False)
@@ -30,7 +31,7 @@ class AggregateByPage(beam.PTransform):
 
     Attributes:
         window_seconds: Length of the windows, which start at multiples of it since the epoch (UTC).
-        shards: Into how many groups pages are spread: the most workers that can share a window.
+        shards: Into how many groups pages are spread: the most workers that can share a window. Of bounded input, windows are shared out anyhow.
         trigger: When panes are sent beside the default, once at the window's end (and again for each late pane).
         allowed_lateness_seconds: How long a window takes late clicks after its end.
         sketch_size: Hashes of users that a row keeps at most; 0 for none.
@@ -94,6 +95,8 @@ class SumByPage(beam.PTransform):
         if self.periods is not None:
             move = beam.ParDo(_ToLastWindow(self.periods, self.window_seconds))
             partials |= f"To{self.periods.name}" >> move.with_output_types(_PARTIALS)
+        if partials.is_bounded:
+            partials |= "Spread" >> beam.ParDo(_SpreadWindows(self.window_seconds)).with_output_types(_PARTIALS)
         windows = beam.WindowInto(
             FixedWindows(self.window_seconds),
             trigger=self.trigger,
@@ -135,6 +138,16 @@ class _ToLastWindow(beam.DoFn):
     def process(self, partials: tuple[int, pa.Table], timestamp: Any = beam.DoFn.TimestampParam) -> Iterator[Any]:
         _, end = self._periods.bounds(timestamp.micros // 1000)
         yield TimestampedValue(partials, (end - 1) // self._window_ms * self._window_ms / 1000)
+
+
+class _SpreadWindows(beam.DoFn):
+    """Gives windows keys of their own, as runners share out keys: else one worker would sum up all windows of a shard."""
+
+    def __init__(self, window_seconds: int) -> None:
+        self._window_micros = window_seconds * 1_000_000
+
+    def process(self, partials: tuple[int, pa.Table], timestamp: Any = beam.DoFn.TimestampParam) -> Iterator[Any]:
+        yield partials[0] * _SPREAD + timestamp.micros // self._window_micros % _SPREAD, partials[1]
 
 
 def _pack(partials: tuple[int, pa.Table]) -> tuple[int, PageSums]:

@@ -17,9 +17,9 @@ _NEWLINE = b"\n"
 _LINE_END, _SPACE, _BACKSLASH, _OPEN, _CLOSE = b"\n \\{}"
 _BLOCK = 1 << 16  # characters: what they are compared to stays in the cache, and in memory that the process has already
 
-# glibc gives the memory of large arrays back at once, and to get it anew takes a tenth of the time; until an array of up to 32 MiB has been freed:
+# glibc gives the memory of large arrays back at once, and to get it anew takes a tenth of the time; until an array (of up to 32 MiB) has been freed:
 # from then on it keeps twice as much (mallopt(3), M_MMAP_THRESHOLD). So here is one, never touched.
-np.empty((32 << 20) - (1 << 16), np.uint8)
+np.empty((8 << 20) - (1 << 16), np.uint8)
 
 
 def places(characters: Characters, wanted: Callable[[Characters], Mask]) -> Places:

@@ -13,6 +13,7 @@ from apache_beam.testing.test_stream import TestStream as Stream
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.trigger import AfterCount, AfterWatermark
 from apache_beam.transforms.window import SlidingWindows, TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
 from oracle import as_oracle_rows, recompute
 
 from clickstream.transforms import (
@@ -25,6 +26,7 @@ from clickstream.transforms import (
     TimeSpentPolicy,
     aggregate,
 )
+from clickstream.transforms.aggregate_step import _SpreadWindows
 from clickstream.transforms.arrow import ArrowTableCoder
 from clickstream.transforms.parse import parse_clicks
 from clickstream.transforms.parse_step import _to_bytes
@@ -249,3 +251,17 @@ def test_wrong_options_are_refused_while_the_graph_is_built(options) -> None:
 def test_batches_of_no_records_are_refused_while_the_graph_is_built(size) -> None:
     with pytest.raises(ValueError, match=r"BatchClicks: batch_size is .* at least 1"):
         BatchClicks(batch_size=size)
+
+
+@pytest.mark.parametrize("step_seconds", [300, 3600, 86400])
+def test_windows_of_bounded_input_are_shared_out(step_seconds) -> None:
+    """Also the last windows of hours and days; each by itself, and apart from those of other shards."""
+    spread = _SpreadWindows(300)
+    keys = {
+        (shard, number): key
+        for shard in range(3)
+        for number in range(30)
+        for key, _ in spread.process((shard, None), Timestamp(1_800_000_000 + number * step_seconds))
+    }
+    assert len(set(keys.values())) == len(keys)
+    assert [key for key, _ in spread.process((1, None), Timestamp(1_800_000_000))] == [keys[1, 0]]
