@@ -283,11 +283,13 @@ def _integer(values: pa.Array) -> str | pa.Array:
 
 
 def _number(values: pa.Array) -> str | pa.Array:
-    """JSON numbers; null where there is none, or none that JSON could write."""
-    finite = pc.is_finite(values)
-    if pc.all(finite).as_py() is False:  # rare; None if all are null
-        values = pc.if_else(finite, values, None)
-    return _or_null(values.cast(pa.string()))
+    """JSON numbers; null where there is none, or none that JSON could write. To write one takes 50 to 100 ns: each distinct one is, once."""
+    encoded = values.dictionary_encode()
+    numbers = encoded.dictionary
+    texts = pc.if_else(pc.is_finite(numbers), numbers, None).cast(pa.string())
+    if len(texts) == 1 and not values.null_count:
+        return texts[0].as_py() or "null"
+    return _or_null(texts.take(encoded.indices))
 
 
 def _theta_and_exact(theta: pa.Array) -> tuple[str | pa.Array, str | pa.Array]:

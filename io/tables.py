@@ -115,11 +115,14 @@ def metric_columns(metrics: pa.Table, hashes: UrlHashes | None = None) -> Column
     known = UrlHashes() if hashes is None else hashes
     keys = list(map(known.__getitem__, metrics["url"].to_pylist()))
     order = _fullest(metrics, keys)
-    times = {name: _times(metrics[name].to_numpy()[order]) for name in ("window_start", "window_end")}
-    others = pl.DataFrame(pl.from_arrow(metrics.drop_columns(list(times)))).with_columns(
-        pl.Series("url_hash", keys, dtype=pl.Binary)
-    )[order]
-    return [times[name] if name in times else others[name].to_list() for name in METRICS_COLUMNS]
+    sorted_rows = metrics.take(pa.array(order))
+    columns = {name: sorted_rows[name] for name in METRICS_COLUMNS if name != "url_hash"}
+    lists = {
+        name: _times(column.to_numpy()) if name in ("window_start", "window_end") else column.to_pylist()
+        for name, column in columns.items()
+    }
+    lists["url_hash"] = list(map(keys.__getitem__, order.tolist()))
+    return [lists[name] for name in METRICS_COLUMNS]
 
 
 def _fullest(metrics: pa.Table, keys: list[bytes]) -> npt.NDArray[np.int64]:
