@@ -2,6 +2,7 @@
 
 usage: python -m tests.services up kafka                         # prints its address
        python benchmarks/runners.py --bootstrap_servers=HOST:PORT --flink_job_server=DIR [--events=500000] [--only=prism,flink-2]
+           [--also=--shards=2]                                   # an option of the job
 
 Two topics of the same hour, one of 20,000 events and one of so many more: each way runs over both until SQLite has 95 % of the clicks, and the
 difference is told, which leaves out the start and what a window costs by itself. Processor time is that of all processes, Flink's and Prism's too.
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--flink_job_server")
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--only", default="")
+    parser.add_argument("--also", action="append", default=[])
     options = parser.parse_args()
     small, large = (fill(options.bootstrap_servers, _SMALL + more) for more in (0, options.events))
     print(
@@ -125,6 +127,7 @@ def main() -> None:
                 f"--bootstrap_servers={options.bootstrap_servers}",
                 f"--topic={topic}",
                 f"--group_id={secrets.token_hex(6)}",
+                *options.also,
             ]
             runs.append(run(arguments, source, events))
         (start, cpu), (whole, all_cpu) = runs

@@ -19,6 +19,7 @@ from clickstream.transforms.patterns import Pattern, pattern_of
 _FEWEST = 100  # lines that are worth a look for a pattern: with fewer, the calls cost more than they save
 _MOST_BYTES = 1 << 30  # Arrow's texts have offsets of 32 bits
 _NEW_A_BATCH, _MOST_KNOWN = 4, 16
+_MOST_SLOTS = 100  # beyond, the places of all take too much memory
 _QUOTE = ord('"')
 # Texts whose length the decoder limits; later checks have bounds for the others.
 _LIMITED = ("city", "browser", "os", "device", "row_key")
@@ -50,7 +51,8 @@ def decode_alike(lines: Lines, fields: Sequence[str], max_record_bytes: int) -> 
         if batch.left() < _FEWEST:
             break
         line = batch.typical()
-        if pattern := pattern_of(lines[line]):
+        pattern = pattern_of(lines[line])
+        if pattern is not None and len(pattern.slots) <= _MOST_SLOTS:
             found[pattern] = batch.take(pattern)
         batch.leave(line)
     _known = sorted(found, key=found.__getitem__, reverse=True)[:_MOST_KNOWN]

@@ -56,7 +56,7 @@ def pattern_of(record: bytes) -> Pattern | None:
         return None
 
 
-def _pattern(parts: list[bytes], *, flat: bool) -> Pattern | None:
+def _pattern(parts: list[bytes], *, flat: bool) -> Pattern:
     """Of a record's parts between its quotes, of which the second, fourth and so on are names and texts.
 
     Each slot's number is put in its place: where a parser finds it tells to which field the slot belongs.

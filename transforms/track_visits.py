@@ -20,6 +20,7 @@ from clickstream.transforms.visits import VISIT_SCHEMA, VisitRules, millis_of, v
 
 _REPEATING = ("url", "country")
 _MOST = 0.9  # of a batch's clicks are looked at together; a clock far ahead mustn't delay the others
+_STEP_MS = 2_000
 _AHEAD_MS = 10  # a timer's hold on the watermark must lie before the last instant of a window that ends there
 _ROWS_TOGETHER, _MOST_UNMERGED = 50_000, 100_000
 _END_MS = GlobalWindow().max_timestamp().micros // 1000
@@ -109,10 +110,15 @@ class TrackVisits(beam.DoFn):
             flush.set(_timer_at(wanted))
 
     def _flush_at(self, waiting: Waiting) -> int:
-        """When to look at these clicks: not behind the end of the window that the first is in, or its row would come short at first."""
+        """When to look at these clicks: not behind the end of the window that the first is in, or its row would come short at first.
+
+        Until then not for each batch: whatever waits is read and written again each time.
+        """
         if self._bounded:
             return _END_MS
-        return min(waiting.most_ms + 1, (waiting.first_ms // self._window_ms + 1) * self._window_ms)
+        return min(
+            (waiting.most_ms // _STEP_MS + 1) * _STEP_MS, (waiting.first_ms // self._window_ms + 1) * self._window_ms
+        )
 
     @on_timer(_FLUSH)  # type: ignore[untyped-decorator]
     def flush(

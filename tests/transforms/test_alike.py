@@ -182,6 +182,13 @@ def test_there_may_be_no_number_where_others_have_one(number) -> None:
     assert plain(decode_records(values, NAMES)) == plain(by_the_decoder(values))
 
 
+def test_records_with_very_many_texts_are_left_to_the_decoder() -> None:
+    record = {"user_id": "u", "timestamp": 1, "url": "http://a/", "country": "C", "others": ["x"] * alike._MOST_SLOTS}
+    values = [json.dumps(record).encode()] * 10
+    assert decode_alike(as_lines(values), NAMES, 1 << 20) is None
+    assert len(decode_records(values, NAMES).kept) == 10
+
+
 def test_a_few_records_are_not_compared(monkeypatch) -> None:
     monkeypatch.setattr(alike, "_FEWEST", 3)
     assert decode_alike(as_lines([b"{}"] * 2), NAMES, 1 << 20) is None
