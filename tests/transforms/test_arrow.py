@@ -1,5 +1,7 @@
 """Tables between steps: what is packed comes back, and a slice carries only itself."""
 
+import tracemalloc
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -35,6 +37,16 @@ def test_a_large_table_comes_back_as_it_was_whatever_fits_in_fewer_bytes(number,
 def test_a_slice_is_packed_without_the_rest_and_a_large_table_compressed() -> None:
     assert len(pack(TEXTS.slice(100, 3))) < 2_000
     assert len(pack(TEXTS)) < TEXTS.nbytes / 3
+
+
+def test_what_is_packed_takes_no_more_memory_than_its_bytes() -> None:
+    pack(TEXTS)  # which imports and makes what is kept
+    tracemalloc.start()
+    try:
+        packed = [pack(TEXTS) for _ in range(5)]
+        assert tracemalloc.get_traced_memory()[0] < 1.5 * sum(map(len, packed))
+    finally:
+        tracemalloc.stop()
 
 
 def test_bytes_that_are_no_table_are_an_error() -> None:

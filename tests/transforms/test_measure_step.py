@@ -14,7 +14,18 @@ from columns import click_table
 from oracle import Click, as_oracle_rows, expected_rows
 
 from clickstream.transforms import AggregateByPage, MeasureTimeSpent
+from clickstream.transforms.track_visits import TrackVisits, Waiting
+from clickstream.transforms.visits import VisitRules
 from tests.services.prism import on_prism
+
+# What is looked at each time is read and written again: so batches of one stretch of time are looked at together.
+LOOKS = {
+    "at the end of two seconds": ((0, 300), 2_000),
+    "together with the batch before": ((1_500, 1_999), 2_000),
+    "apart from it": ((1_500, 2_000), 4_000),
+    "at the window's end, if that is sooner": ((28_900, 31_000), 30_000),
+    "at the end of the window of the first": ((29_999, 95_000), 30_000),
+}
 
 START = 1_793_527_200  # a multiple of 300
 GAP, LATENESS, WINDOW = 60, 120, 30
@@ -136,3 +147,9 @@ def _starts_and_ends(found: list, first: tuple, last: tuple) -> None:
 def test_wrong_options_are_refused_while_the_graph_is_built(options) -> None:
     with pytest.raises(ValueError, match="MeasureTimeSpent: "):
         MeasureTimeSpent(**options)
+
+
+@pytest.mark.parametrize(("clicks", "looked_at"), LOOKS.values(), ids=LOOKS)
+def test_waiting_clicks_are_looked_at_every_two_seconds_and_at_their_windows_end(clicks, looked_at) -> None:
+    track = TrackVisits(VisitRules(60_000, deduplicate=True), window_seconds=30, lateness_seconds=0, bounded=False)
+    assert track._flush_at(Waiting(*clicks, b"")) == looked_at
