@@ -1,6 +1,7 @@
 """CPU-seconds per million events of the batch job, beside its peers, on the same sample log.
 
 usage: python benchmarks/batch.py [--events=2000000] [--runs=5] [--only=columns,floor] [--elementwise_events=200000]
+           [--spark_python=VENV/bin/python]                      # a Python with pyspark: beside the others, Spark on all cores
 
 Each way runs as a process of its own, in turn, `runs` times; its start-up (the same way over one event) is measured too and taken off.
 Prints a Markdown table of medians. The element-wise peer takes minutes a million: it may run on the first events only, being linear.
@@ -38,14 +39,15 @@ WAYS = {
     "job": Way("this pipeline, `dwell`, with SQLite, bulk file and report", None),
     "rollups": Way("the same with hours and days", None, ("--rollups=1h,1d", "--time_zone=Asia/Kolkata")),
     "elementwise": Way("one Beam element an event, one CombineFn", "elementwise.py"),
+    "spark": Way("one Spark SQL query, `local[*]`", "spark.py"),
 }
 
 
-def command(way: str, log: Path, folder: str) -> list[str]:
+def command(way: str, log: Path, folder: str, spark_python: str) -> list[str]:
     """The command line of a way over a log."""
     _, script, options = WAYS[way]
     if script is not None:
-        return [sys.executable, str(HERE / script), str(log), *options]
+        return [spark_python if way == "spark" else sys.executable, str(HERE / script), str(log), *options]
     output = f"--output_dir={tempfile.mkdtemp(dir=folder)}"
     return [sys.executable, "-m", "clickstream.pipeline", f"--input={log}", output, *options]
 
@@ -57,8 +59,9 @@ def main() -> None:
     parser.add_argument("--elementwise_events", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", default=",".join(WAYS))
+    parser.add_argument("--spark_python", default="")
     options = parser.parse_args()
-    ways = options.only.split(",")
+    ways = [way for way in options.only.split(",") if way != "spark" or options.spark_python]
     with tempfile.TemporaryDirectory() as folder:
         logs = {count: Path(folder, f"{count}.ndjson") for count in (1, options.elementwise_events, options.events)}
         for count, log in logs.items():
@@ -68,8 +71,8 @@ def main() -> None:
         starts: dict[str, list[Cost]] = {way: [] for way in ways}
         for _ in range(options.runs):
             for way in ways:
-                starts[way].append(measure(command(way, logs[1], folder), folder))
-                costs[way].append(measure(command(way, logs[events[way]], folder), folder))
+                starts[way].append(measure(command(way, logs[1], folder, options.spark_python), folder))
+                costs[way].append(measure(command(way, logs[events[way]], folder, options.spark_python), folder))
         show(ways, events, costs, starts)
 
 
