@@ -2,6 +2,9 @@
 # usage: source setup_venv.sh LOCK_FILE      CLICKSTREAM_PYTHON names the Python to use, 3.10 to 3.13.
 # Only a changed lock file or setup.py installs again.
 
+# Google's libraries say in each process that Python 3.10 gets no more updates of theirs.
+export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore:You are using a non-supported Python version:FutureWarning}"
+
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 python="$root/.venv/bin/python"
 lock="$root/$1"

@@ -19,9 +19,12 @@ SUMS = (
 def safe_text(text: str) -> str:
     """A text that a spreadsheet shows as it is: what would be a formula gets a quote before it (OWASP, "CSV Injection").
 
+    A NUL, which ends the texts of some programs, is spelt out.
+
     >>> safe_text("=1+1"), safe_text("https://a.example/")
     ("'=1+1", 'https://a.example/')
     """
+    text = text.replace("\0", r"\x00")
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) or text.startswith(_FORMULA) else text
 
 

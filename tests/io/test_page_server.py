@@ -198,6 +198,7 @@ def test_downloads_hold_what_is_shown_and_no_formula(client) -> None:
     assert sum(int(row[1]) for row in steps[1:]) == 40
     assert rejected[1][0] == LETTERS[0].reason
     assert rejected[1][2] == "'=cmd|'/C calc'!A0"
+    assert rejected[1][5] == rf"\x00{SCRIPT}" + "\u202e"
     assert client.get("/pages.csv").headers["content-disposition"] == 'attachment; filename="clickstream-pages.csv"'
 
 
