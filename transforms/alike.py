@@ -45,7 +45,10 @@ def decode_alike(lines: Lines, fields: Sequence[str], max_record_bytes: int) -> 
     global _known
     if len(lines) < _FEWEST or len(lines.characters) > _MOST_BYTES:
         return None
-    batch = _Batch(lines, fields, max_record_bytes)
+    plain = lines.are_plain() & (lines.ends - lines.starts <= max_record_bytes)
+    if np.count_nonzero(plain) < _FEWEST:
+        return None
+    batch = _Batch(lines, fields, plain)
     found = {pattern: batch.take(pattern) for pattern in _known}
     for _ in range(_NEW_A_BATCH):
         if batch.left() < _FEWEST:
@@ -62,12 +65,12 @@ def decode_alike(lines: Lines, fields: Sequence[str], max_record_bytes: int) -> 
 class _Batch:
     """A batch's lines, and what was found in those that look like a pattern."""
 
-    def __init__(self, lines: Lines, fields: Sequence[str], max_record_bytes: int) -> None:
+    def __init__(self, lines: Lines, fields: Sequence[str], plain: Mask) -> None:
         self._lines, self._characters = lines, lines.characters
         self._quotes = places(self._characters, lambda block: block == _QUOTE)
         self._first = np.searchsorted(self._quotes, lines.starts)
         self._count = np.diff(self._first, append=len(self._quotes))
-        self._open = lines.are_plain() & (lines.ends - lines.starts <= max_record_bytes)
+        self._open = plain
         self._taken = np.zeros(len(lines), np.bool_)
         self._places = {name: FieldPlaces(lines) for name in fields}
 

@@ -67,15 +67,10 @@ class Lines(Sequence[bytes]):
             return bytes(self._text[self.starts[start] : self.ends[end - 1]])
         return None
 
-    def at(self, place: Places) -> Places:
-        """The number of the line that each place in the text belongs to."""
-        return np.searchsorted(self.starts, place, side="right") - 1
-
     def are_plain(self) -> Mask:
         """Which lines hold no backslash, no control character and no bad UTF-8."""
         odd = places(self.characters, lambda block: (block < _SPACE) & (block != _LINE_END) | (block == _BACKSLASH))
-        plain = np.ones(len(self), np.bool_)
-        plain[self.at(odd)] = False
+        plain = np.diff(np.searchsorted(odd, self.starts), append=len(odd)) == 0
         plain[list(self._not_utf8(0, len(self)))] = False
         return plain
 
