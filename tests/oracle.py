@@ -216,8 +216,8 @@ def _row(window_end: int, found: list[Visit], dwell: bool) -> Row:
         return Row(window_end, *counts, len(found) + len(known))
     began = [visit for visit in found if visit.began]
     bounces = sum(visit.time_spent_ms is None for visit in began)
-    version = 2**20 * (len(found) + len(known) + len(found) - len(began))
-    version += max(0, 2**20 - 1 - (sum(known) // max(len(known), 1)) // 2)  # shorter times are known better
+    version = 2**21 * (len(found) + len(known) + len(found) - len(began))
+    version += max(0, 2**21 - 1 - sum(known) // max(len(known), 1))  # shorter times are known better
     return Row(window_end, *counts, version, len(began), bounces)
 
 

@@ -11,7 +11,7 @@ from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
 from clickstream.transforms.sketches import BUCKET_TEXTS, MAX_THETA, bucket_seconds, hash_users
 
 DEFAULT_SKETCH_SIZE = 1024
-_VERSION_BITS = 20
+_VERSION_BITS = 21  # for a mean of up to 35 minutes, in ms
 _BUCKET_TEXTS = pa.array(BUCKET_TEXTS)
 Int64s = npt.NDArray[np.int64]
 
@@ -75,7 +75,7 @@ def _version_by_dwell(clicks: Int64s, timed: Int64s, millis: Int64s, continued: 
     only have come between two others, so that the time spent is shorter.
     """
     mean = millis // np.maximum(timed, 1)
-    return ((clicks + timed + continued) << _VERSION_BITS) + np.maximum((1 << _VERSION_BITS) - 1 - mean // 2, 0)
+    return ((clicks + timed + continued) << _VERSION_BITS) + np.maximum((1 << _VERSION_BITS) - 1 - mean, 0)
 
 
 def _of_type(column: pa.Array | npt.NDArray[np.generic], kind: pa.DataType) -> pa.Array:

@@ -98,7 +98,7 @@ def test_the_gap_itself_is_within_the_session_and_a_millisecond_more_is_not() ->
 
 def test_of_a_session_of_one_click_the_time_is_unknown_and_it_is_a_bounce() -> None:
     row = only_row([click(0)])
-    assert (row.time_spent_ms, row.timed_clicks, row.sessions, row.bounces, row.version >> 20) == (0, 0, 1, 1, 1)
+    assert (row.time_spent_ms, row.timed_clicks, row.sessions, row.bounces, row.version >> 21) == (0, 0, 1, 1, 1)
 
 
 def test_an_event_sent_twice_counts_once_unless_deduplication_is_off() -> None:
