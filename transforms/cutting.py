@@ -56,8 +56,11 @@ def _mixed(texts: pa.StringArray, numbers: pa.DoubleArray) -> list[Any]:
 def cut_lines(lines: Lines, rows: Places) -> Lines:
     """These lines only; their numbers ascend."""
     whole = cut_texts(lines.characters, lines.starts[rows], lines.ends[rows]).cast(pa.binary())
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(whole)], pa.int32()), whole), b"\n")
-    return Lines(joined[0].as_py() + b"\n" * bool(len(rows)))
+    return Lines(_in_one(whole, b"\n") + b"\n" * bool(len(rows)))
+
+
+def _in_one(texts: pa.Array, between: str | bytes) -> Any:
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), between)[0].as_py()
 
 
 def cut_texts(characters: Characters, starts: Places, ends: Places, given: Mask | None = None) -> pa.StringArray:
@@ -81,8 +84,7 @@ def cut_numbers(field: str, characters: Characters, starts: Places, ends: Places
 def _read_numbers(texts: pa.StringArray) -> list[float | None]:
     """The JSON number that each text is; None for what is none, which is found by halving."""
     with suppress(msgspec.MsgspecError):
-        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), ",")
-        numbers: list[float | None] = [*_numbers.decode(f"[{joined[0].as_py()}]")]
+        numbers: list[float | None] = [*_numbers.decode(f"[{_in_one(texts, ',')}]")]
         if len(numbers) == len(texts):
             return numbers
     middle = len(texts) // 2

@@ -25,12 +25,12 @@ from clickstream.transforms.records import (
     NestedRecord,
     Record,
     UserAgentData,
+    flat_decoder,
     is_flat,
+    nested_decoder,
     to_flat,
     to_nested,
 )
-
-_nested, _flat = msgspec.json.Decoder(NestedRecord), msgspec.json.Decoder(FlatRecord)
 
 # Records decoded by one call. Their objects stay in the cache (10,000 at a time cost half as much again), and one bad record wastes few.
 _CHUNK = 100
@@ -135,7 +135,7 @@ def _decode_together(lines: Lines, start: int, end: int, max_record_bytes: int) 
     with suppress(*_REFUSALS):
         text.isascii() or text.decode()  # msgspec reads over bad UTF-8 in fields that it skips
         flat = _seems_flat(lines[start])
-        records = (_flat if flat else _nested).decode_lines(text)
+        records = (flat_decoder if flat else nested_decoder).decode_lines(text)
         if len(records) == end - start:  # two values in one line make it one more
             return _Chunk(records, flat, np.arange(end - start), [])
     return None
@@ -149,7 +149,7 @@ def _decode_singly(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
     refused = [Refusal(i, *why) for i, why in suspects.items()]
     records: list[Any] = []
     missing: list[int] = []
-    loop = map((_flat if flat else _nested).decode, candidates)
+    loop = map((flat_decoder if flat else nested_decoder).decode, candidates)
     while True:
         try:
             records.extend(loop)
@@ -203,9 +203,9 @@ def _decode_odd(value: bytes, *, flat: bool) -> Record | tuple[str, str]:
         return "empty_record", "nothing but white space"
     try:
         if is_flat(value):
-            plain = _flat.decode(value)
+            plain = flat_decoder.decode(value)
             return plain if flat else to_nested(plain)
-        nested = _nested.decode(value)
+        nested = nested_decoder.decode(value)
         return to_flat(nested) if flat else nested
     except _REFUSALS as error:
         return _explain(error)

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from clickstream.transforms.records import FAMILIES, FlatRecord, NestedRecord, is_flat
+from clickstream.transforms.records import FAMILIES, FlatRecord, flat_decoder, is_flat, nested_decoder
 
 Tree: TypeAlias = dict[str, Any]
 
 _QUOTE, _GAP = b'"', b"\0"
 _NUMBER = re.compile(rb"-?\d[\d.eE+-]*")
 _CONTROL = re.compile(rb"[\x00-\x1f\\]")
-_nested, _flat = msgspec.json.Decoder(NestedRecord), msgspec.json.Decoder(FlatRecord)
 
 
 class Slot(NamedTuple):
@@ -50,7 +49,7 @@ def pattern_of(record: bytes) -> Pattern | None:
     """
     try:
         flat = is_flat(record)
-        (_flat if flat else _nested).decode(record)
+        (flat_decoder if flat else nested_decoder).decode(record)
         return None if _CONTROL.search(record) else _pattern(record.split(_QUOTE), flat=flat)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None

@@ -76,6 +76,7 @@ class _Shape(msgspec.Struct):
 
 
 _shape = msgspec.json.Decoder(_Shape)
+nested_decoder, flat_decoder = msgspec.json.Decoder(NestedRecord), msgspec.json.Decoder(FlatRecord)
 
 
 def is_flat(record: bytes) -> bool:
