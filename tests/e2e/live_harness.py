@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from clickstream.io.sample import SampleOptions, live_records
+
 PARTITIONS = 4
 QUIET = {"log_level": 0}
 FULL = os.environ.get("CLICKSTREAM_FULL") == "1"  # the long form: 1,000,000 events, 20 kills, outages of 60 s
@@ -60,13 +62,16 @@ class Topic:
         assert self._producer.flush(120) == 0
 
     @contextlib.contextmanager
-    def fed(self, batches: Iterator[list[bytes]]) -> Iterator[None]:
-        """Sends these while the block lasts, and waits until all are in; `batches` must end soon after it."""
+    def fed(self, options: SampleOptions, rate: float) -> Iterator[None]:
+        """Sends records of the present while the block lasts, however it ends; then waits until all are in."""
+        over = threading.Event()
+        batches = live_records(options, rate, over.is_set)
         feed = threading.Thread(target=lambda: [self.send(batch) for batch in batches])
         feed.start()
         try:
             yield
         finally:
+            over.set()
             feed.join()
             self.flush()
 

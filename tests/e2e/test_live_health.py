@@ -88,19 +88,17 @@ def away(server, health: Health, says: str, then: Callable[[], None] = lambda: N
 def test_health_of_a_job_whose_servers_go_and_come(kafka, mariadb, elasticsearch, prism, tmp_path) -> None:
     bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
     job = bench.job(*TIMING, "--health_port=0", f"--max_watermark_age={BOUND}")
-    feed, over = fed(bench, seed=31)
     job.start()
     try:
         health = Health(job)
         assert health.ask("healthz") == (503, "starting: Starting: nothing is read yet.\n")
-        with feed:
+        with fed(bench, seed=31):
             health.wait(200, "ok", 60)
             job.wait_until(lambda: health.status()["windows_written"] > 1, 60, "the first windows")
             assert health.status()["events_per_second"] > 100
             print(away(elasticsearch, health, "Elasticsearch: writes have failed", lambda: while_it_fails(health)))
             if FULL:
                 print("not answering:", away(elasticsearch, health, "Elasticsearch: writes have failed", frozen=True))
-            over.set()
         assert_exact_in_the_end(bench, job)
         job.wait_until(lambda: health.status()["lag"] == 0, 30, "all to be read")
         assert_figures_are_right(bench, health)
@@ -110,7 +108,6 @@ def test_health_of_a_job_whose_servers_go_and_come(kafka, mariadb, elasticsearch
         print(away(kafka, health, "Kafka has not answered"))
         its_runner_dies_while_a_store_is_away(job, health, elasticsearch)
     finally:
-        over.set()
         job.kill()
     assert "Traceback" not in job.err
 

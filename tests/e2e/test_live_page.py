@@ -5,14 +5,13 @@ import io
 import re
 import signal
 import sqlite3
-import threading
 from contextlib import suppress
 
 import httpx
 import pytest
 from e2e.live_harness import FEW, LiveJob, Topic
 
-from clickstream.io.sample import SampleOptions, live_records
+from clickstream.io.sample import SampleOptions
 
 pytestmark = pytest.mark.timeout(600)
 UNKNOWN = re.compile(r"<dt>(Events a second|Windows written|Watermark age)</dt><dd>\N{EN DASH}")
@@ -20,7 +19,7 @@ FEED = {"disorder_seconds": 1, "late_by_seconds": 1, "broken_share": 0.02, **FEW
 
 
 def test_the_page_stands_beside_the_job_and_ends_with_it(kafka, prism, tmp_path) -> None:
-    topic, over = Topic(kafka.address, kafka.create_topic("live-page", 4)), threading.Event()
+    topic = Topic(kafka.address, kafka.create_topic("live-page", 4))
     timing = ("--window_seconds=3", "--time_spent=fixed:10", "--disorder=2s", "--allowed_lateness=2s", "--idle=5s")
     where = (
         f"--bootstrap_servers={kafka.address}",
@@ -31,19 +30,16 @@ def test_the_page_stands_beside_the_job_and_ends_with_it(kafka, prism, tmp_path)
     job = LiveJob([*where, *timing, "--page", "--page_port=0"], tmp_path)
     job.start()
     try:
-        with topic.fed(live_records(SampleOptions(seed=3, events=10_000_000, **FEED), 200.0, over.is_set)):
-            try:
-                job.wait_until(lambda: "Page: " in job.err, 60, "the page's address")
-                [address] = re.findall(r"^Page: (\S+/)  \(Ctrl-C ends it\)$", job.err, re.MULTILINE)
-                with httpx.Client(base_url=address, trust_env=False, timeout=60) as page:
-                    job.wait_until(lambda: clicks_on(page) > 1000, 60, "clicks on the page")
-                    job.wait_until(lambda: "running well" in page.get("/health").text, 60, "the job's health")
-                    # The runner tells its figures one after the other.
-                    job.wait_until(lambda: not UNKNOWN.search(page.get("/health").text), 60, "the job's figures")
-                    job.wait_until(lambda: "Reason" in page.get("/rejected").text, 60, "rejected records")
-                    assert "Counted by the live job since its start." in page.get("/rejected").text
-            finally:
-                over.set()
+        with topic.fed(SampleOptions(seed=3, events=10_000_000, **FEED), 200.0):
+            job.wait_until(lambda: "Page: " in job.err, 60, "the page's address")
+            [address] = re.findall(r"^Page: (\S+/)  \(Ctrl-C ends it\)$", job.err, re.MULTILINE)
+            with httpx.Client(base_url=address, trust_env=False, timeout=60) as page:
+                job.wait_until(lambda: clicks_on(page) > 1000, 60, "clicks on the page")
+                job.wait_until(lambda: "running well" in page.get("/health").text, 60, "the job's health")
+                # The runner tells its figures one after the other.
+                job.wait_until(lambda: not UNKNOWN.search(page.get("/health").text), 60, "the job's figures")
+                job.wait_until(lambda: "Reason" in page.get("/rejected").text, 60, "rejected records")
+                assert "Counted by the live job since its start." in page.get("/rejected").text
         with httpx.Client(base_url=address, trust_env=False, timeout=60) as page:
             job.wait_until(lambda: clicks_on(page) == stored(tmp_path) > 1000, 60, "all clicks on the page")
         assert job.stop(signal.SIGTERM)[0] == 0

@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +13,7 @@ import pytest
 from e2e.live_harness import FEW, FULL, PATIENCE, LiveJob
 from e2e.live_stores import Bench, click_of, oracle, rejects, straggler, sums_of
 
-from clickstream.io.sample import SampleOptions, live_records
+from clickstream.io.sample import SampleOptions
 
 WINDOW = 3
 GAP = 8  # short, so that offsets are committed while a test runs
@@ -28,11 +27,9 @@ OUTAGE = 60 if FULL else 20
 pytestmark = pytest.mark.timeout(2400 if FULL else 900)
 
 
-def fed(bench: Bench, seed: int) -> tuple[AbstractContextManager[None], threading.Event]:
-    """A steady feed, and the event that ends it."""
-    over = threading.Event()
-    records = live_records(SampleOptions(seed=seed, events=10_000_000, **FEED), RATE, over.is_set)
-    return bench.topic.fed(records), over
+def fed(bench: Bench, seed: int) -> AbstractContextManager[None]:
+    """A steady feed while the block lasts."""
+    return bench.topic.fed(SampleOptions(seed=seed, events=10_000_000, **FEED), RATE)
 
 
 def assert_exact_in_the_end(bench: Bench, job: LiveJob) -> None:
@@ -69,10 +66,9 @@ def assert_both_have_what_is_committed(bench: Bench) -> int:
 def test_kills_at_random_moments_lose_and_double_nothing(kafka, mariadb, elasticsearch, prism, tmp_path) -> None:
     bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
     job, moments = bench.job(*TIMING), random.Random(20)
-    feed, over = fed(bench, seed=11)
     committed = [0]
     try:
-        with feed:
+        with fed(bench, seed=11):
             for number in range(KILLS):
                 job.start()
                 if number % 2:  # every other one lives to commit something, so that the check below has a case
@@ -85,10 +81,8 @@ def test_kills_at_random_moments_lose_and_double_nothing(kafka, mariadb, elastic
                     key = min(bench.sql_rows())
                     bench.topic.send([straggler(*key), straggler(key[0], "https://late.example/", "India")])
             job.start()
-            over.set()
         assert_exact_in_the_end(bench, job)
     finally:
-        over.set()
         job.kill()
     assert committed == sorted(committed)
     assert len(set(committed)) > KILLS // 2
@@ -107,19 +101,16 @@ def test_outages_of_each_server_lose_and_double_nothing(kafka, mariadb, elastics
     """The job is started once, and gets over each outage by itself."""
     bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
     job = bench.job(*TIMING)
-    feed, over = fed(bench, seed=12)
     job.start()
     try:
-        with feed:
+        with fed(bench, seed=12):
             job.wait_until(lambda: min(map(len, bench.sums())) > 0, 60, "the first window")
             for server, seconds in ((elasticsearch, OUTAGE), (mariadb, OUTAGE), (kafka, 5)):
                 restart(server.stop, server.start, seconds)
                 time.sleep(5)
-            over.set()
         assert_exact_in_the_end(bench, job)
         assert job.process.poll() is None
     finally:
-        over.set()
         job.kill()
     restarts = len(re.findall("it restarts in", job.err))
     print(
@@ -153,19 +144,16 @@ def full_disk(bench: Bench) -> Iterator[None]:
 def test_a_full_disk_holds_the_job_until_there_is_room(kafka, mariadb, elasticsearch, prism, tmp_path) -> None:
     bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
     job = bench.job(*TIMING)
-    feed, over = fed(bench, seed=15)
     job.start()
     try:
-        with feed:
+        with fed(bench, seed=15):
             job.wait_until(lambda: min(map(len, bench.sums())) > 0, 60, "the first window")
             with full_disk(bench):
                 job.wait_until(lambda: "as when the disk is full; free space" in job.err, 60, "word of the full disk")
             job.wait_until(lambda: "Elasticsearch: back after" in job.err, 60, "the index")
-            over.set()
         assert_exact_in_the_end(bench, job)
         assert job.process.poll() is None
     finally:
-        over.set()
         job.kill()
     assert "Traceback" not in job.err
 
@@ -174,17 +162,14 @@ def test_a_runner_that_dies_is_started_again(kafka, mariadb, elasticsearch, pris
     """Job and supervisor say so in a line each, and nothing is lost."""
     bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
     job = bench.job(*TIMING)
-    feed, over = fed(bench, seed=13)
     job.start()
     try:
-        with feed:
+        with fed(bench, seed=13):
             job.wait_until(lambda: min(map(len, bench.sums())) > 1, 60, "the first windows")
             os.kill(next(pid for pid in job.processes() if Path(f"/proc/{pid}/comm").read_text() == "prism\n"), 9)
             job.wait_until(lambda: "it restarts in" in job.err, 30, "the supervisor")
-            over.set()
         assert_exact_in_the_end(bench, job)
     finally:
-        over.set()
         job.kill()
     assert "Traceback" not in job.err
     assert "The runner has gone.\n" in job.err

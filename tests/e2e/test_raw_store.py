@@ -223,10 +223,9 @@ def test_a_store_that_is_away_holds_the_job(bench, store, request) -> None:
     """Nothing is published that it doesn't have; the job says so, and goes on by itself when it is back."""
     server = request.getfixturevalue(store[0].partition("=")[2])
     job = bench.job(*survives.TIMING, *store)
-    feed, over = survives.fed(bench, seed=14)
     job.start()
     try:
-        with feed:
+        with survives.fed(bench, seed=14):
             job.wait_until(lambda: min(map(len, bench.sums())) > 1, 90, "the first windows")
             server.stop()
             try:
@@ -238,11 +237,9 @@ def test_a_store_that_is_away_holds_the_job(bench, store, request) -> None:
             finally:
                 server.start()
             job.wait_until(lambda: "The raw store: back after" in job.err, 90, "the store")
-            over.set()
         survives.assert_exact_in_the_end(bench, job)
         assert job.process.poll() is None
     finally:
-        over.set()
         job.kill()
     assert "Traceback" not in job.err
     assert "it restarts in" not in job.err

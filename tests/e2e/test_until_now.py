@@ -3,15 +3,15 @@
 import re
 import signal
 import statistics
-import threading
 import time
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from e2e.live_harness import FEW, PATIENCE, Record
 from e2e.live_stores import Bench, click_of, oracle, rejects, straggler, sums_of
 
-from clickstream.io.sample import SampleOptions, live_records, sample_records
+from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
 
 pytestmark = pytest.mark.timeout(900)
@@ -87,9 +87,9 @@ def test_a_click_that_comes_after_its_window_was_complete_is_too_late_in_the_nex
     assert bench.sql_rows() == expected == bench.documents()
 
 
-def steady(bench: Bench, over: threading.Event, seed: int, rate: float = 1000.0):
-    """A feed of the present, 2 s out of order, until `over`."""
-    return bench.topic.fed(live_records(SampleOptions(seed=seed, events=10_000_000, **FEW), rate, over.is_set))
+def steady(bench: Bench, seed: int) -> AbstractContextManager[None]:
+    """A feed while the block lasts, 2 s out of order."""
+    return bench.topic.fed(SampleOptions(seed=seed, events=10_000_000, **FEW), 1000.0)
 
 
 def watermark_passes(records: list[Record], end_ms: int, disorder_ms: int) -> float | None:
@@ -105,11 +105,11 @@ def watermark_passes(records: list[Record], end_ms: int, disorder_ms: int) -> fl
 @pytest.mark.alone
 def test_rows_are_in_both_stores_within_five_seconds_of_the_watermark(bench) -> None:
     window, disorder = 3, 3
-    job, over = bench.job(f"--window_seconds={window}", f"--disorder={disorder}s"), threading.Event()
+    job = bench.job(f"--window_seconds={window}", f"--disorder={disorder}s")
     seen: dict[int, list[tuple[float, int]]] = {}
     job.start()
     try:
-        with steady(bench, over, seed=21):
+        with steady(bench, seed=21):
             job.wait_until(lambda: min(map(len, bench.sums())) > 1, 60, "the first windows")
             deadline = time.monotonic() + 8 * window
             while time.monotonic() < deadline:
@@ -118,10 +118,8 @@ def test_rows_are_in_both_stores_within_five_seconds_of_the_watermark(bench) -> 
                 for start in in_sql.keys() & in_index.keys():
                     seen.setdefault(start, []).append((asked, min(in_sql[start], in_index[start])))
                 time.sleep(0.1)
-            over.set()
         status, seconds = job.stop(signal.SIGINT)
     finally:
-        over.set()
         job.kill()
     delays = _delays(bench.topic.records(), seen, window * 1000, disorder * 1000)
     print(f"rows in both stores after the watermark: {', '.join(f'{delay:.1f}' for delay in delays)} s")
@@ -150,7 +148,7 @@ def test_running_totals_come_before_the_window_ends_and_the_final_ones_are_right
     job = bench.job(
         f"--window_seconds={window}", "--disorder=3s", "--early_results=2s", "--late_results=2s", "--idle=10s"
     )
-    over, early = threading.Event(), set()
+    early: set[int] = set()
 
     def has_early_totals() -> bool:
         now, (in_sql, in_index) = time.time() * 1000, bench.sums()
@@ -159,9 +157,8 @@ def test_running_totals_come_before_the_window_ends_and_the_final_ones_are_right
 
     job.start()
     try:
-        with steady(bench, over, seed=22):
+        with steady(bench, seed=22):
             job.wait_until(has_early_totals, 60, "totals of a window that goes on")
-            over.set()
         records = bench.topic.records()
         expected = oracle(records, window)
         sums = sums_of(expected)
@@ -169,7 +166,6 @@ def test_running_totals_come_before_the_window_ends_and_the_final_ones_are_right
         job.wait_until(lambda: bench.sql_rows() == expected == bench.documents(), 30, "all times")
         assert bench.sql_rows() == expected == bench.documents()
     finally:
-        over.set()
         job.kill()
 
 
