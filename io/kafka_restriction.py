@@ -94,8 +94,9 @@ class GroupTracker(RestrictionTracker):
         return all(state.end != _FOREVER for state in self._state)
 
     def current_progress(self) -> RestrictionProgress:
-        left = sum(max(state.end - state.next, 0) for state in self._state)
-        return RestrictionProgress(completed=sum(s.next - s.run_start for s in self._state), remaining=left)
+        read, left = (sum(s.next - s.run_start for s in self._state), sum(max(s.end - s.next, 0) for s in self._state))
+        # Beam puts bytes for what is completed, not a number until it has seen some: of that alone it would make a split that fails the bundle.
+        return RestrictionProgress(fraction=read / (read + left) if left else 1.0, completed=read, remaining=left)
 
     def _all_read(self) -> bool:
         return all(state.done for state in self._state)

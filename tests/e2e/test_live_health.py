@@ -60,7 +60,10 @@ class Health:
     def wait(self, status: int, says: str, seconds: float) -> float:
         """Waits for an answer; returns after how many seconds it came."""
         began = time.monotonic()
-        self._job.wait_until(lambda: self._says(status, says), seconds, f"{status} {says}")
+        try:
+            self._job.wait_until(lambda: self._says(status, says), seconds, f"{status} {says}")
+        except AssertionError as error:
+            raise AssertionError(self.ask("status.json")) from error
         return time.monotonic() - began
 
     def _says(self, status: int, says: str) -> bool:

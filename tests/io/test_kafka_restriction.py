@@ -1,6 +1,7 @@
 """The reader's restriction: whole polls are claimed, and it splits only where it stands."""
 
 import pytest
+from apache_beam.runners.worker.bundle_processor import DataInputOperation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,14 @@ def test_a_bounded_group_is_done_at_its_ends_only():
     assert tracker.try_claim(at(BOUNDED, 9, 0))
     tracker.check_done()
     assert tracker.try_split(0) is None
+
+
+@pytest.mark.parametrize("group", [ENDLESS, at(ENDLESS, 7, 3), BOUNDED, at(BOUNDED, 9, 0)])
+def test_its_progress_is_a_number_although_beam_has_not_seen_how_large_its_output_is(group):
+    """What Beam does with it in a bundle whose first output hasn't been measured yet: a split that fails ends the job."""
+    progress = GroupTracker(group).current_progress().with_completed(float("nan"))
+    assert 0 <= progress.fraction_completed <= 1
+    assert DataInputOperation._compute_split(0, progress.fraction_completed, 1, 0.5, 1) is None
 
 
 def test_an_endless_group_is_not_bounded():

@@ -86,6 +86,7 @@ def pages(services, folder, rows):
 
 @pytest.fixture
 def browser(chrome):
+    chrome.get("about:blank")  # the page of the test before looks for a server that has gone
     look(chrome)
     chrome.get_log("browser")
     yield chrome
