@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import deque
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any
@@ -12,6 +13,7 @@ from clickstream.pipeline.health import LastError, Limits, report
 from clickstream.pipeline.live_figures import LiveFigures, LiveMetrics
 
 _ASK_SECONDS = 1.0
+_RATE_SECONDS = 5.0  # a runner tells its counts by fits and starts
 
 
 class LiveStatus:
@@ -28,6 +30,7 @@ class LiveStatus:
         self._metrics, self._errors = LiveMetrics(), _Errors()
         self._terminal = sys.stderr.isatty()
         self._asked = 0.0
+        self._looks: deque[tuple[float, int]] = deque()  # when, and how many records were read
         self._rate = 0.0
 
     def __enter__(self) -> "LiveStatus":
@@ -45,12 +48,20 @@ class LiveStatus:
         if now - self._asked < _ASK_SECONDS:
             return False
         figures = self._metrics.read(result)
-        self._rate = max(0.0, figures.read - self.figures.read) / (now - self._asked) if self._asked else 0.0
         self.figures, self._asked = figures, now
+        self._rate = self._rate_at(now, figures.read)
         if self._terminal:
             sys.stderr.write(f"\r\x1b[K{status_text(figures, self._rate)}")
             sys.stderr.flush()
         return True
+
+    def _rate_at(self, now: float, read: int) -> float:
+        """Records a second of late."""
+        while len(self._looks) > 1 and self._looks[1][0] <= now - _RATE_SECONDS:
+            self._looks.popleft()
+        self._looks.append((now, read))
+        since, had = self._looks[0]
+        return max(0, read - had) / (now - since) if now > since else 0.0
 
     def report(self) -> dict[str, Any]:
         """The figures as of the last refresh, and whether the job is well: see `health.report`."""
