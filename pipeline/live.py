@@ -11,7 +11,7 @@ from functools import partial
 
 import apache_beam as beam
 import grpc  # type: ignore[import-untyped]
-from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions, StandardOptions
+from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PrismRunnerOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, TriggerFn
 
@@ -25,7 +25,7 @@ from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.live_options import LiveOptions
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, RawStoreOptions, read_options
-from clickstream.pipeline.prism import find_prism
+from clickstream.pipeline.prism import NO_SPLITS, find_prism
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import (
     checks_servers,
@@ -219,6 +219,7 @@ def _engine(options: PipelineOptions, *, bounded: bool) -> str:
         raise UserError(message)
     prism = options.view_as(PrismRunnerOptions)
     prism.prism_location = find_prism(options)
+    options.view_as(DebugOptions).add_experiment(NO_SPLITS)
     if prism.prism_log_level == "info":  # its default: it would announce each job and worker
         prism.prism_log_level = "error"
     return "PrismRunner"

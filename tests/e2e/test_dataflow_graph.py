@@ -20,6 +20,7 @@ from submission import PLACES, Sent, endpoint, in_cloud, worker_python, worker_v
 
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
+from clickstream.pipeline.prism import NO_SPLITS
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("flink")]
 WINDOW = 60
@@ -101,7 +102,7 @@ def test_what_would_be_sent_computes_what_it_should(bench, tmp_path) -> None:
         streaming=True,
         prism_location=bench.prism,
         prism_log_level="error",
-        experiments=["disable_prism_server_singleton"],
+        experiments=["disable_prism_server_singleton", NO_SPLITS],
     )
     with worker_pool(python) as address:
         result = PrismRunner().run_portable_pipeline(by_workers_at(sent.pipeline, address), options)

@@ -1,13 +1,23 @@
 """Prism is found before the first event, or its lack is told in one line with the ways out."""
 
 import socket
+import time
+from typing import Any
 
+import apache_beam as beam
 import pytest
+from apache_beam.coders import VarIntCoder
+from apache_beam.options.pipeline_options import DebugOptions
 from apache_beam.runners.portability.prism_runner import PrismJobServer
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
 
 from clickstream.io.errors import UserError
+from clickstream.pipeline.live import _engine
 from clickstream.pipeline.options import read_options
-from clickstream.pipeline.prism import find_prism
+from clickstream.pipeline.prism import NO_SPLITS, find_prism
+from tests.services.prism import on_prism
 
 
 def lacking(location=None):
@@ -39,3 +49,35 @@ def test_a_machine_that_reaches_no_download_is_told(monkeypatch, tmp_path) -> No
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.setattr(PrismJobServer, "BIN_CACHE", str(tmp_path))
         assert "Unable to fetch remote prism binary" in lacking()
+
+
+SEEN = BagStateSpec("seen", VarIntCoder())
+END = TimerSpec("end", TimeDomain.WATERMARK)
+_SEEN, _END = beam.DoFn.StateParam(SEEN), beam.DoFn.TimerParam(END)
+
+
+class Slow(beam.DoFn):
+    """Keeps what it sees, some of it slowly; tells at the end how many that were."""
+
+    def process(self, numbered: tuple[str, int], seen: Any = _SEEN, end: Any = _END) -> None:
+        time.sleep(0.3 if numbered[1] % 10 == 3 else 0.01)
+        seen.add(numbered[1])
+        end.set(1000)
+
+    @on_timer(END)
+    def end(self, seen: Any = _SEEN):
+        yield len(set(seen.read()))
+
+
+def test_state_is_whole_although_a_bundle_takes_long(prism) -> None:
+    """As live jobs run it. With its splits, Prism lost half of it."""
+    with on_prism(prism) as pipeline:
+        one = pipeline | beam.Create([0]) | beam.FlatMap(lambda _: [("key", n) for n in range(60)])
+        assert_that(one | beam.ParDo(Slow()), equal_to([60]))
+
+
+def test_live_jobs_run_without_splits(tmp_path) -> None:
+    (tmp_path / "prism").touch()
+    options = read_options([f"--prism_location={tmp_path / 'prism'}", "--experiments=another"])
+    assert _engine(options, bounded=False) == "PrismRunner"
+    assert options.view_as(DebugOptions).experiments == ["another", NO_SPLITS]

@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.version import __version__ as beam_version
 
+from clickstream.pipeline.prism import NO_SPLITS
 from tests.services.installing import PIP_INSTALL, installed
 from tests.services.installing import run as run_command
 
@@ -24,7 +25,8 @@ def on_prism(location: str) -> beam.Pipeline:
         allow_unsafe_triggers=True,
         prism_location=location,
         prism_log_level="error",
-        experiments=["disable_prism_server_singleton"],  # that of another test's pipeline may know of no binary
+        # The server of another test's pipeline may know of no binary.
+        experiments=["disable_prism_server_singleton", NO_SPLITS],
     )
     return beam.Pipeline(runner="PrismRunner", options=options)
 

@@ -29,6 +29,7 @@ from clickstream.io.kafka_client import Committed
 from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
 from clickstream.io.kafka_poll import PartitionPoller
 from clickstream.io.kafka_watermark import NEVER, is_idle
+from clickstream.pipeline.prism import NO_SPLITS
 from clickstream.transforms.schema import REJECTED_SCHEMA, BatchProgress
 
 WINDOW_MS, LATENESS_MS = 2_000, 1_000
@@ -320,7 +321,9 @@ def kill(process):
 
 
 def main(prism, address, topic, folder, sink_seconds):
-    options = PipelineOptions([f"--prism_location={prism}", "--environment_type=LOOPBACK", "--streaming"])
+    options = PipelineOptions(
+        [f"--prism_location={prism}", "--environment_type=LOOPBACK", "--streaming", f"--experiments={NO_SPLITS}"]
+    )
     pipeline = beam.Pipeline("PrismRunner", options=options)
     wire(pipeline, address, topic, folder, float(sink_seconds))
     result = pipeline.run()
