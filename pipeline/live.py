@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import apache_beam as beam
 import grpc  # type: ignore[import-untyped]
@@ -42,7 +43,7 @@ from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.pipeline.status import LiveStatus
 from clickstream.pipeline.stopping import stop_on_signals
 from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING
-from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, SumByPage
+from clickstream.transforms import CutByWindow, MeasureTimeSpent, PaneTimes, ParseClicks, SumByPage
 from clickstream.transforms.event_time import LatestEventTime
 from clickstream.transforms.periods import RestartTime
 
@@ -161,13 +162,19 @@ def _outputs(options: PipelineOptions, sinks: Sinks, measure: MeasureTimeSpent) 
         metrics.window_seconds,
         allowed_lateness_seconds=open_seconds,
         sketch_size=metrics.sketch_size,
-        held_until_closed=on_prism(options),
     )
-    outputs = {"": Output(sums(pane_trigger(metrics.early_results, late)), sinks.write_rows())}
+    outputs = {"": Output(sums(**_panes(options, metrics.early_results, late)), sinks.write_rows())}
     for periods in rollups_of(options):
-        trigger = pane_trigger(None, max(late, open_seconds))
-        outputs[periods.name] = Output(sums(trigger, periods=periods), sinks.write_rows(periods.name))
+        settled = _panes(options, None, max(late, open_seconds))
+        outputs[periods.name] = Output(sums(**settled, periods=periods), sinks.write_rows(periods.name))
     return outputs
+
+
+def _panes(options: PipelineOptions, early_seconds: float | None, late_seconds: float) -> dict[str, Any]:
+    """When windows are told: on Prism by timers, elsewhere by the runner's triggers."""
+    if on_prism(options):
+        return {"pane_times": PaneTimes(early_seconds, late_seconds)}
+    return {"trigger": pane_trigger(early_seconds, late_seconds)}
 
 
 def late_seconds(measure: MeasureTimeSpent) -> float:

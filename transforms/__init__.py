@@ -7,6 +7,7 @@ from clickstream.transforms.parse import METRIC_COLUMNS, ParseOptions
 from clickstream.transforms.parse_step import BatchClicks, ParseClicks
 from clickstream.transforms.periods import Periods
 from clickstream.transforms.schema import CLICK_SCHEMA, PAGE_METRICS_SCHEMA, REJECTED_SCHEMA, RawBatch
+from clickstream.transforms.window_sums import PaneTimes
 
 __all__ = [
     "CLICK_SCHEMA",
@@ -17,6 +18,7 @@ __all__ = [
     "BatchClicks",
     "CutByWindow",
     "MeasureTimeSpent",
+    "PaneTimes",
     "ParseClicks",
     "ParseOptions",
     "Periods",

@@ -6,15 +6,14 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.coders import BytesCoder, Coder, IterableCoder, TupleCoder, VarIntCoder
 from apache_beam.transforms.trigger import AccumulationMode, TriggerFn
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
-from apache_beam.utils.timestamp import Duration
-from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.transforms.aggregate import PageSums, cut_by_window
+from clickstream.transforms.page_sums import CombinePageSums, merge_sums, sums_of
 from clickstream.transforms.periods import Periods
 from clickstream.transforms.result_rows import DEFAULT_SKETCH_SIZE, page_metrics
+from clickstream.transforms.window_sums import PaneTimes, SumWindows
 
 _PARTIALS = tuple[int, pa.Table]
 _SUMS = tuple[int, PageSums]
@@ -35,7 +34,7 @@ class AggregateByPage(beam.PTransform):
         trigger: When panes are sent beside the default, once at the window's end (and again for each late pane).
         allowed_lateness_seconds: How long a window takes late clicks after its end.
         sketch_size: Hashes of users that a row keeps at most; 0 for none.
-        held_until_closed: On Prism: late panes of a window come although an older one is open. Flink refuses to run it.
+        pane_times: When panes are sent, instead of `trigger`, by state and timers: on Prism, whose late panes may come only when their window closes.
     """
 
     window_seconds: int = 300
@@ -43,7 +42,7 @@ class AggregateByPage(beam.PTransform):
     trigger: TriggerFn | None = None
     allowed_lateness_seconds: int = 0
     sketch_size: int = DEFAULT_SKETCH_SIZE
-    held_until_closed: bool = False
+    pane_times: PaneTimes | None = None
 
     def __post_init__(self) -> None:
         if self.window_seconds < 1 or self.shards < 1 or self.allowed_lateness_seconds < 0:
@@ -54,7 +53,7 @@ class AggregateByPage(beam.PTransform):
 
     def expand(self, clicks: beam.PCollection) -> beam.PCollection:
         options = (self.window_seconds, self.trigger, self.allowed_lateness_seconds, self.sketch_size)
-        sum_up = SumByPage(*options, held_until_closed=self.held_until_closed)
+        sum_up = SumByPage(*options, pane_times=self.pane_times)
         return clicks | CutByWindow(self.window_seconds, self.shards) | sum_up
 
 
@@ -80,7 +79,7 @@ class SumByPage(beam.PTransform):
     In: as `CutByWindow` gives them. Out: as `AggregateByPage`.
 
     Attributes:
-        window_seconds, trigger, allowed_lateness_seconds, sketch_size, held_until_closed: As of `AggregateByPage`; the first as of `CutByWindow`.
+        window_seconds, trigger, allowed_lateness_seconds, sketch_size, pane_times: As of `AggregateByPage`; the first as of `CutByWindow`.
         periods: What windows are rolled up to. Each window must lie in one (`Periods.check_windows`).
     """
 
@@ -89,35 +88,36 @@ class SumByPage(beam.PTransform):
     allowed_lateness_seconds: int = 0
     sketch_size: int = DEFAULT_SKETCH_SIZE
     periods: Periods | None = None
-    held_until_closed: bool = False
+    pane_times: PaneTimes | None = None
 
     def expand(self, partials: beam.PCollection) -> beam.PCollection:
         if self.periods is not None:
             move = beam.ParDo(_ToLastWindow(self.periods, self.window_seconds))
             partials |= f"To{self.periods.name}" >> move.with_output_types(_PARTIALS)
-        if partials.is_bounded:
-            partials |= "Spread" >> beam.ParDo(_SpreadWindows(self.window_seconds)).with_output_types(_PARTIALS)
         windows = beam.WindowInto(
             FixedWindows(self.window_seconds),
             trigger=self.trigger,
             accumulation_mode=AccumulationMode.ACCUMULATING,
             allowed_lateness=self.allowed_lateness_seconds,
         )
-        combine = beam.CombinePerKey(CombinePageSums()) if partials.is_bounded else self._merge_panes()
+        if partials.is_bounded:
+            spread = beam.ParDo(_SpreadWindows(self.window_seconds)).with_output_types(_PARTIALS)
+            sums = partials | "Spread" >> spread | "Windows" >> windows | beam.CombinePerKey(CombinePageSums())
+        elif self.pane_times is not None:
+            sum_up = SumWindows(self.window_seconds, self.allowed_lateness_seconds, self.pane_times)
+            sums = partials | "SumWindows" >> sum_up | "Windows" >> windows
+        else:
+            sums = partials | "Windows" >> windows | "Sums" >> _SumPanes()
         to_rows = _ToPageMetrics(self.sketch_size, self.periods)
-        return (
-            partials
-            | "Windows" >> windows
-            | "Sums" >> combine
-            | "PageMetrics" >> beam.ParDo(to_rows).with_output_types(pa.Table)
-        )
+        return sums | "PageMetrics" >> beam.ParDo(to_rows).with_output_types(pa.Table)
 
-    def _merge_panes(self) -> beam.PTransform:
-        """The same for unbounded input, without combining before the shuffle: that would date sums back to their window's end."""
-        held = self.held_until_closed
-        pack = beam.ParDo(_KeepUntilClosed(self.allowed_lateness_seconds)) if held else beam.Map(_pack)
-        merge = beam.Map(_merge).with_output_types(_SUMS)
-        return pack.with_output_types(_SUMS) | "ByShard" >> beam.GroupByKey() | "Merge" >> merge
+
+class _SumPanes(beam.PTransform):
+    """The same for unbounded input, without combining before the shuffle: that would date sums back to their window's end."""
+
+    def expand(self, partials: beam.PCollection) -> beam.PCollection:
+        pack, merge = (beam.Map(each).with_output_types(_SUMS) for each in (_pack, _merge))
+        return partials | "Pack" >> pack | "ByShard" >> beam.GroupByKey() | "Merge" >> merge
 
 
 class _CutByWindow(beam.DoFn):
@@ -151,29 +151,11 @@ class _SpreadWindows(beam.DoFn):
 
 
 def _pack(partials: tuple[int, pa.Table]) -> tuple[int, PageSums]:
-    """Partial sums of a batch as an accumulator, which is what windows keep."""
-    sums = PageSums()
-    sums.add(partials[1])
-    return partials[0], sums
-
-
-class _KeepUntilClosed(beam.DoFn):
-    """Dates sums to when their window is closed for good, on Prism.
-
-    Prism keeps what a window may need again, and takes the earliest of it for the watermark by which it tells late panes: one old window would
-    keep the late panes of all the others back (seen with 2.77). The watermark behind isn't held at a window's end, nor need it be: what waits for
-    it, waits until the window is closed. Flink refuses elements that are dated behind their window's end.
-    """
-
-    def __init__(self, allowed_lateness_seconds: int) -> None:
-        self._lateness = Duration(seconds=allowed_lateness_seconds)
-
-    def process(self, partials: tuple[int, pa.Table], window: Any = beam.DoFn.WindowParam) -> Iterator[WindowedValue]:
-        yield WindowedValue(_pack(partials), window.max_timestamp() + self._lateness, [window])
+    return partials[0], sums_of(partials[1])
 
 
 def _merge(shard: tuple[int, Iterable[PageSums]]) -> tuple[int, PageSums]:
-    return shard[0], CombinePageSums().merge_accumulators(shard[1])
+    return shard[0], merge_sums(shard[1])
 
 
 class _ToPageMetrics(beam.DoFn):
@@ -185,48 +167,3 @@ class _ToPageMetrics(beam.DoFn):
         if self._periods is not None:
             start, end = self._periods.bounds(start)
         yield page_metrics(shard[1].table(), window_start_ms=start, window_end_ms=end, sketch_size=self._sketch_size)
-
-
-class CombinePageSums(beam.CombineFn):
-    """Tables of partial sums to one `PageSums`: associative, the same for any split and merge tree."""
-
-    def create_accumulator(self) -> PageSums:
-        return PageSums()
-
-    def add_input(self, accumulator: PageSums, partials: pa.Table) -> PageSums:
-        accumulator.add(partials)
-        return accumulator
-
-    def merge_accumulators(self, accumulators: Iterable[PageSums]) -> PageSums:
-        merged = PageSums()
-        for sums in accumulators:
-            merged.merge(sums)
-        return merged
-
-    def extract_output(self, accumulator: PageSums) -> PageSums:
-        return accumulator
-
-    def get_accumulator_coder(self) -> Coder:
-        return PageSumsCoder()
-
-
-class PageSumsCoder(Coder):
-    """Encodes a `PageSums` as its Arrow streams; decoding opens none of them."""
-
-    _coder = TupleCoder([VarIntCoder(), VarIntCoder(), IterableCoder(BytesCoder())])
-
-    def encode(self, value: PageSums) -> bytes:
-        return bytes(self._coder.encode((value.unmerged_rows, value.merged_rows, value.packed())))
-
-    def decode(self, encoded: bytes) -> PageSums:
-        unmerged_rows, merged_rows, packed = self._coder.decode(encoded)
-        return PageSums(packed, unmerged_rows, merged_rows)
-
-    def is_deterministic(self) -> bool:
-        return False
-
-    def to_type_hint(self) -> type:
-        return PageSums
-
-
-beam.coders.registry.register_coder(PageSums, PageSumsCoder)

@@ -79,12 +79,11 @@ def test_what_exactness_needs_is_set() -> None:
     assert submitted.view_as(KafkaOptions).kafka_splits == "per_partition"
 
 
-def test_sums_are_held_until_their_window_closes_on_prism_only() -> None:
-    """Flink refuses elements that are dated behind their window's end."""
+def test_windows_are_told_by_timers_on_prism_and_by_triggers_elsewhere() -> None:
     sinks = Sinks(None, None, "index", SqlConnection("sqlite", "unused"))
-    for options, held in ((read_options(SOURCE), True), (read_flink_options(LOCAL), False)):
-        outputs = live_job(options, sinks).outputs
-        assert [output.sum_up.held_until_closed for output in outputs.values()] == [held]
+    for options, by_timers in ((read_options(SOURCE), True), (read_flink_options(LOCAL), False)):
+        [sum_up] = (output.sum_up for output in live_job(options, sinks).outputs.values())
+        assert (sum_up.pane_times is not None, sum_up.trigger is not None) == (by_timers, not by_timers)
 
 
 def test_the_settings_of_an_embedded_flink_keep_checkpoints_and_go_on_from_one() -> None:
