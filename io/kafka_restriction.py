@@ -94,7 +94,8 @@ class GroupTracker(RestrictionTracker):
         return all(state.end != _FOREVER for state in self._state)
 
     def current_progress(self) -> RestrictionProgress:
-        read, left = (sum(s.next - s.run_start for s in self._state), sum(max(s.end - s.next, 0) for s in self._state))
+        read = sum(state.next - state.run_start for state in self._state)
+        left = sum(max(state.end - state.next, 0) for state in self._state)
         # Beam puts bytes for what is completed, not a number until it has seen some: of that alone it would make a split that fails the bundle.
         return RestrictionProgress(fraction=read / (read + left) if left else 1.0, completed=read, remaining=left)
 

@@ -41,7 +41,7 @@ class SumWindows(beam.PTransform):
 
     In: `(shard, table of PARTIAL_SCHEMA)`, unbounded, each at its window's start. Out: `(shard, PageSums)`, at their window's last
     instant: at its end, before and behind it at `times` where something has changed, and when it closes if something has since. Always the whole
-    window. What waits for the watermark behind it, waits until the window is closed; what comes for a window even later makes a window of its own.
+    window. What waits for the watermark behind it, waits until the window is closed; what comes for a window even later is told by itself.
     """
 
     def __init__(self, window_seconds: int, allowed_lateness_seconds: int, times: PaneTimes) -> None:

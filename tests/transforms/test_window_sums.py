@@ -50,6 +50,7 @@ COURSES = {
     "late clicks so soon after the first of them": ([[1], 31, [2], 4.0, [3], 1.0, [4], 5.0], [1, 3, 4]),
     "nothing again where nothing has changed": ([[1], 31, 100.0, 89, 100.0, 91], [1]),
     "when it closes, what came since": ([[1], 31, [2, 3], 91], [1, 3]),
+    "by itself, what comes behind the close: less than stands": ([[1, 2], 31, 91, [3], 92], [2, 1]),
     "a window that begins late, at once": ([[40], 35, [1], 36, 10.0], [1]),
     "clicks of the next window too, each where they belong": ([[1, 31], 31, [2, 32], 10.0, 60], [1, 2]),
 }
