@@ -10,6 +10,7 @@ and each other file by itself. A file may name a group of its own by `pytest.mar
 """
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,7 @@ from tests.services.errors import ServiceError
 from tests.services.flink import Flink, install_job_server
 from tests.services.hbase import HBase
 from tests.services.kafka import Kafka
+from tests.services.kafka_topic import PARTITIONS
 from tests.services.mariadb import MariaDb
 from tests.services.mysql import MySql
 from tests.services.prism import find_prism
@@ -96,6 +98,12 @@ def services(pytestconfig: pytest.Config) -> Iterator[Services]:
 def kafka(services: Services) -> Kafka:
     """A Kafka broker."""
     return services.get("kafka")
+
+
+@pytest.fixture
+def topic(kafka: Kafka) -> str:
+    """A topic of a test's own."""
+    return kafka.create_topic(f"clicks-{uuid.uuid4().hex}", PARTITIONS)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,53 @@
+"""A topic of numbered events: sent, read on the batch runner, and how far a group has committed."""
+
+import json
+
+import apache_beam as beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from clickstream.io.errors import user_error_in
+from clickstream.io.kafka import ReadFromKafka
+
+PARTITIONS = 4
+
+
+def send(kafka, topic, messages):
+    """Sends `(partition, value)` and waits for the broker."""
+    producer = Producer({"bootstrap.servers": kafka.address, "linger.ms": 20, "queue.buffering.max.messages": 500_000})
+    for partition, value in messages:
+        producer.produce(topic, value=value, partition=partition)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def committed(kafka, topic, group):
+    consumer = Consumer({"bootstrap.servers": kafka.address, "group.id": group})
+    try:
+        found = consumer.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], timeout=20)
+    finally:
+        consumer.close()
+    return [max(0, p.offset) for p in found]
+
+
+def event(number, time_ms):
+    return json.dumps({"n": number, "t": time_ms}).encode()
+
+
+def latest_time(values):
+    return max((json.loads(v)["t"] for v in values if v), default=None)
+
+
+def read_now(kafka, topic, check=None, group="reader", **options):
+    """Reads what is there on the batch runner; gives the batches to `check`."""
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        batches = pipeline | ReadFromKafka(kafka.address, topic, group, until="now", **options)
+        if check:
+            assert_that(batches, check)
+
+
+def told(raised):
+    error = user_error_in(raised.value)
+    assert error, f"no UserError in {raised.value}"
+    return str(error)

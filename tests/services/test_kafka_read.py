@@ -1,0 +1,143 @@
+"""The Kafka source on a real broker, on the batch runner: each record once, from where it is told, and who takes over reads on."""
+
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from itertools import pairwise
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from clickstream.io.kafka import KafkaConnection
+from clickstream.io.kafka_client import Committed
+from clickstream.io.kafka_poll import PartitionPoller
+from clickstream.io.kafka_watermark import NEVER, is_idle
+from tests.services.kafka_topic import PARTITIONS, event, latest_time, read_now, send, told
+
+
+def expect(records):
+    """A check that exactly these values came, by source, in order, each where its offset says, and that spans tile."""
+
+    def check(batches):
+        values, spans = defaultdict(list), defaultdict(list)
+        for batch in batches:
+            assert len(batch.values) == len(batch.positions) == len(batch.record_timestamps)
+            values[batch.source] += zip(batch.positions, batch.values, strict=True)
+            spans[batch.source].append(batch.span)
+            assert all(batch.span.start <= position < batch.span.end for position in batch.positions)
+        assert {source: [v for _, v in sorted(found)] for source, found in values.items()} == records
+        for found in spans.values():
+            tiles = sorted(found, key=lambda span: (span.start, span.end))
+            assert tiles[0].start == tiles[0].run_start
+            assert all(a.end == b.start for a, b in pairwise(tiles))
+
+    return check
+
+
+@pytest.mark.parametrize("splits", ["one", "per_partition"])
+@pytest.mark.parametrize("batch_records", [7, 10_000])
+def test_what_is_there_is_read_exactly_once(kafka, topic, splits, batch_records):
+    messages = [(n % 3, b"%d" % n) for n in range(2_000)] + [(1, b""), (1, None), (2, b"\xff\x00" * 100_000)]
+    send(kafka, topic, messages)
+    records = {f"kafka:{topic}/{p}": [v or b"" for q, v in messages if q == p] for p in range(PARTITIONS)}
+    read_now(kafka, topic, expect(records), splits=splits, batch_records=batch_records)
+
+
+def test_transaction_markers_and_aborted_records_leave_no_gap_and_no_hang(kafka, topic):
+    producer = Producer({"bootstrap.servers": kafka.address, "transactional.id": topic})
+    producer.init_transactions(30)
+    for turn in range(4):
+        producer.begin_transaction()
+        for n in range(10):
+            producer.produce(topic, value=b"%d-%d" % (turn, n), partition=0)
+        (producer.abort_transaction if turn % 2 else producer.commit_transaction)(30)
+    kept = [b"%d-%d" % (turn, n) for turn in (0, 2) for n in range(10)]
+    read_now(kafka, topic, expect({f"kafka:{topic}/{p}": kept if p == 0 else [] for p in range(PARTITIONS)}))
+
+
+def test_the_last_batch_says_how_far_the_run_is_complete(kafka, topic):
+    now = int(time.time() * 1000)
+    send(kafka, topic, [(0, event(1, now - 50_000)), (0, event(2, now - 60_000)), (1, event(3, now - 40_000))])
+
+    def check(batches):
+        for batch in batches:
+            if not batch.values:
+                assert batch.watermark == now - 60_000
+                assert batch.span.start == batch.span.end
+            else:
+                assert batch.watermark == NEVER
+        assert sum(not batch.values for batch in batches) == PARTITIONS
+
+    read_now(kafka, topic, check, event_time=latest_time, disorder_seconds=10)
+
+
+@pytest.mark.parametrize(("start", "expected"), [("earliest", 3), ("latest", 0), ("2100-01-01", 0), ("2020-01-01", 3)])
+def test_it_starts_where_it_is_told(kafka, topic, start, expected):
+    send(kafka, topic, [(0, b"a"), (1, b"b"), (1, b"c")])
+
+    def check(batches):
+        assert sum(len(batch.values) for batch in batches) == expected
+
+    read_now(kafka, topic, check, start=start)
+
+
+def test_it_starts_at_the_committed_offsets(kafka, topic):
+    send(kafka, topic, [(0, b"%d" % n) for n in range(5)])
+    with consumer_of(kafka, topic) as consumer:
+        consumer.commit({(topic, 0): Committed(3)})
+    records = {f"kafka:{topic}/{p}": [b"3", b"4"] if p == 0 else [] for p in range(PARTITIONS)}
+    read_now(kafka, topic, expect(records), group=topic)
+
+
+@contextmanager
+def consumer_of(kafka, group, **config):
+    consumer = KafkaConnection(kafka.address, group, config).consumer()
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def test_a_committed_offset_that_has_expired_is_told(kafka, topic):
+    send(kafka, topic, [(0, b"%d" % n) for n in range(5)])
+    with consumer_of(kafka, topic) as consumer:
+        consumer.commit({(topic, 0): Committed(1)})
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    admin.delete_records([TopicPartition(topic, 0, 4)])[TopicPartition(topic, 0)].result(30)
+    with pytest.raises(Exception, match="expired") as raised:
+        read_now(kafka, topic, group=topic)
+    assert "3 records have expired unread): choose --start=earliest" in told(raised)
+
+
+def test_a_reader_that_comes_back_does_not_take_its_absence_for_quiet(kafka, topic):
+    """Of several workers each may read on where another stopped: what it didn't read itself was no silence."""
+    send(kafka, topic, [(0, b"a"), (0, b"b")])
+    poller = PartitionPoller(KafkaConnection(kafka.address, topic, {}), topic)
+    try:
+        poller.seek({0: 0}, {0: NEVER})
+        assert len(poller.poll(2, 20)[0].values) == 2
+        send(kafka, topic, [(0, b"c")])
+        time.sleep(1.5)
+        poller.seek({0: 3}, {0: int(time.time() * 1000)})  # another one has just read it, to the end
+        poller.confirm_quiet({0: 3})
+        assert not is_idle(poller.view(0, 1), 1000)
+        time.sleep(1.2)
+        poller.confirm_quiet({0: 3})
+        assert is_idle(poller.view(0, 1), 1000)
+    finally:
+        poller.close()
+
+
+def test_silence_is_remembered_by_who_takes_over(kafka, topic):
+    """After a restart from a checkpoint a silent partition doesn't hold the watermark for as long once more."""
+    send(kafka, topic, [(0, b"a")])
+    poller = PartitionPoller(KafkaConnection(kafka.address, topic, {}), topic)
+    try:
+        poller.seek({0: 1}, {0: int(time.time() * 1000) - 3_600_000})
+        poller.confirm_quiet({0: 1})
+        assert poller.view(0, 1).caught_up
+        assert 3_599_000 < poller.view(0, 1).quiet_ms < 3_700_000
+        assert abs(poller.heard(0) / 1000 + 3600 - time.time()) < 60
+    finally:
+        poller.close()
