@@ -1,4 +1,4 @@
-"""The brute-force oracle: page metrics recomputed record by record with the standard library, from the contract in the README.
+"""The brute-force oracle: page metrics recomputed record by record with the standard library, from the contract in `docs/reference/`.
 
 It shares nothing with the code under test but `normalise_url`, whose examples are tested by hand.
 """

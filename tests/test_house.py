@@ -35,13 +35,11 @@ def test_the_graph_fits_one_screen() -> None:
     assert len(source[source.index("def wire(") :].splitlines()) <= 40
 
 
-def test_the_readme_names_every_tracking_parameter() -> None:
+def test_the_docs_name_every_tracking_parameter() -> None:
     from clickstream.transforms.urls import TRACKING_PARAMETERS, TRACKING_PREFIXES
 
-    readme = (ROOT / "README.md").read_text()
-    assert all(
-        f"`{name}`" in readme for name in (*TRACKING_PARAMETERS, *(f"{prefix}*" for prefix in TRACKING_PREFIXES))
-    )
+    page = (ROOT / "docs/explanation/urls.md").read_text()
+    assert all(f"`{name}`" in page for name in (*TRACKING_PARAMETERS, *(f"{prefix}*" for prefix in TRACKING_PREFIXES)))
 
 
 @pytest.mark.parametrize("pattern", [r"(^|[^a-zA-Z])/(work|root|home)/[a-z]"])

@@ -1,4 +1,4 @@
-"""What README shows runs as it stands there."""
+"""What the docs show runs as it stands there."""
 
 import re
 import subprocess
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from clickstream.io.sample import SampleOptions, sample_records
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/own-pipeline.md"
 
 
 def test_the_transforms_in_ones_own_pipeline(tmp_path) -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "logs").mkdir()
     records = [r for batch in sample_records(SampleOptions(seed=5, events=2000, broken_share=0.05)) for r in batch]
     (tmp_path / "logs/clicks.ndjson").write_bytes(b"\n".join(records) + b"\n")
