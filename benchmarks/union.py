@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 from measuring import machine
 
-from clickstream.io.mysql import connect_by_url, setup_mysql
 from clickstream.io.sql import metrics_writer
-from clickstream.io.tables import metric_columns
+from clickstream.io.sql.mysql import connect_by_url, setup_mysql
+from clickstream.io.sql.tables import metric_columns
 from clickstream.transforms.aggregate import iterate_metrics
 from clickstream.transforms.schema import UTC_MS
 

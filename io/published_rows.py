@@ -14,7 +14,7 @@ from clickstream.io.errors import UserError
 from clickstream.io.query import RowFilter
 from clickstream.io.query_elasticsearch import read_elasticsearch_rows
 from clickstream.io.query_sql import read_sql_rows
-from clickstream.io.sql_connection import SqlConnection
+from clickstream.io.sql import SqlConnection
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 Reader = Callable[[RowFilter, Sequence[str]], Iterator[pa.Table]]

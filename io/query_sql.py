@@ -7,11 +7,8 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from clickstream.io import sql_types
 from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_errors import one_line_errors
-from clickstream.io.tables import UrlHashes, page_metrics_table
+from clickstream.io.sql import SqlConnection, UrlHashes, column_types, one_line_errors, page_metrics_table
 
 _TIMES = ("window_start", "window_end")
 
@@ -35,7 +32,7 @@ def read_sql_rows(connection: SqlConnection, wanted: RowFilter, columns: Sequenc
 
 def _question(table: sa.Table, wanted: RowFilter, columns: Sequence[str]) -> Any:
     # Of no type: the driver's own values, where MySQL's DOUBLE would become a Decimal.
-    plain = (sql_types.time_as_text(sa.column(name)) if name in _TIMES else sa.column(name) for name in columns)
+    plain = (column_types.time_as_text(sa.column(name)) if name in _TIMES else sa.column(name) for name in columns)
     return sa.select(*plain).select_from(table).where(*conditions_of(table, wanted))
 
 
@@ -56,7 +53,7 @@ def conditions_of(table: sa.Table, wanted: RowFilter) -> list[Any]:
 
 
 def _array(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    return sql_types.times_from_text(cells, kind) if pa.types.is_timestamp(kind) else pa.array(cells, kind)
+    return column_types.times_from_text(cells, kind) if pa.types.is_timestamp(kind) else pa.array(cells, kind)
 
 
 def _text(moment: datetime) -> str:

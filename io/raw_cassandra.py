@@ -12,11 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from clickstream.io import raw_cassandra_rows as rows_of
-from clickstream.io import raw_clicks, tables
+from clickstream.io import raw_clicks
 from clickstream.io.errors import UserError
 from clickstream.io.raw_cassandra_session import CassandraPlace, one_line_errors, session_at
 from clickstream.io.raw_sql_lease import taken
 from clickstream.io.raw_store import Bucket, Split
+from clickstream.io.sql import tables
 
 _IN_FLIGHT, _PAGE_ROWS = 16, 5_000
 _LEASE_SECONDS, _RENEW_SECONDS = 60, 15.0

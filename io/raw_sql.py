@@ -16,11 +16,15 @@ from clickstream.io import raw_clicks
 from clickstream.io import raw_sql_rows as rows_of
 from clickstream.io.raw_sql_lease import sql_lease
 from clickstream.io.raw_store import Bucket, Split
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_errors import one_line_errors
-from clickstream.io.sql_setup import check_tables, setup_tables
-from clickstream.io.sql_writer import SqlWriter, absent_insert
-from clickstream.io.tables import check_name
+from clickstream.io.sql import (
+    SqlConnection,
+    SqlWriter,
+    absent_insert,
+    check_name,
+    check_tables,
+    one_line_errors,
+    setup_tables,
+)
 
 _BATCH_ROWS, _PAGE_ROWS = 5_000, 10_000
 

@@ -6,8 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from clickstream.io.errors import UserError
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_errors import one_line_errors
+from clickstream.io.sql import SqlConnection, one_line_errors
 
 _WAIT_SECONDS, _HELD_SECONDS = 2, 30 * 86_400
 

@@ -8,17 +8,18 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
-from clickstream.io import raw_clicks, sql_types, tables
+from clickstream.io import raw_clicks
+from clickstream.io.sql import column_types, tables
 from clickstream.transforms.schema import CLICK_SCHEMA
 
 COLUMNS = {name: f"{family}_{qualifier}" for name, (family, qualifier) in raw_clicks.family_columns().items()}
 TIME = COLUMNS["timestamp"]
 _TIMES = ("timestamp", "session_end")
 _KINDS: dict[str, Any] = {
-    "timestamp": sql_types.TIME_MS,
-    "session_end": sql_types.TIME_MS,
-    "time_spent": sql_types.DOUBLE,
-    "country": sql_types.text(128),
+    "timestamp": column_types.TIME_MS,
+    "session_end": column_types.TIME_MS,
+    "time_spent": column_types.DOUBLE,
+    "country": column_types.text(128),
 }
 _ORDER = ("timestamp", "click_id", *(name for name in CLICK_SCHEMA.names if name != "timestamp"))
 
@@ -26,13 +27,17 @@ _ORDER = ("timestamp", "click_id", *(name for name in CLICK_SCHEMA.names if name
 def clicks_table(name: str) -> sa.Table:
     """The table of clicks: the primary key begins with the time, so that new ones go to its end. Times are UTC."""
     columns = [
-        sa.Column("click_id", sql_types.KEY, nullable=False)
+        sa.Column("click_id", column_types.KEY, nullable=False)
         if name == "click_id"
-        else sa.Column(COLUMNS[name], _KINDS.get(name, sql_types.LONG_TEXT), nullable=CLICK_SCHEMA.field(name).nullable)
+        else sa.Column(
+            COLUMNS[name], _KINDS.get(name, column_types.LONG_TEXT), nullable=CLICK_SCHEMA.field(name).nullable
+        )
         for name in _ORDER
     ]
     key = sa.PrimaryKeyConstraint(TIME, "click_id")
-    return sa.Table(tables.check_name(name), sa.MetaData(), *columns, key, sqlite_with_rowid=False, **sql_types.MYSQL)
+    return sa.Table(
+        tables.check_name(name), sa.MetaData(), *columns, key, sqlite_with_rowid=False, **column_types.MYSQL
+    )
 
 
 def buckets_table(name: str) -> sa.Table:
@@ -41,9 +46,9 @@ def buckets_table(name: str) -> sa.Table:
         tables.check_name(name),
         sa.MetaData(),
         sa.Column("bucket", sa.BigInteger, nullable=False, primary_key=True, autoincrement=False),
-        sa.Column("changed", sql_types.KEY, nullable=False),
-        sa.Column("reprocessed", sql_types.KEY),
-        **sql_types.MYSQL,
+        sa.Column("changed", column_types.KEY, nullable=False),
+        sa.Column("reprocessed", column_types.KEY),
+        **column_types.MYSQL,
     )
 
 
@@ -62,7 +67,7 @@ def selected(table: sa.Table, names: Sequence[str] = CLICK_SCHEMA.names) -> list
     """What is asked for these columns of clicks."""
     columns = [table.c[COLUMNS[name]] for name in names]
     return [
-        sql_types.time_as_text(column) if name in _TIMES else sa.column(column.name)
+        column_types.time_as_text(column) if name in _TIMES else sa.column(column.name)
         for name, column in zip(names, columns, strict=True)
     ]
 
@@ -87,7 +92,7 @@ def from_rows(rows: Iterable[Sequence[Any]], names: Sequence[str] = CLICK_SCHEMA
     fields = [CLICK_SCHEMA.field(name) for name in names]
     cells = list(zip(*rows, strict=True)) or [()] * len(fields)
     columns = [
-        sql_types.times_from_text(column, field.type) if field.name in _TIMES else pa.array(column, field.type)
+        column_types.times_from_text(column, field.type) if field.name in _TIMES else pa.array(column, field.type)
         for column, field in zip(cells, fields, strict=True)
     ]
     return pa.table(columns, schema=pa.schema(fields))

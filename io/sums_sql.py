@@ -8,13 +8,10 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from clickstream.io import sql_types
 from clickstream.io.query import RowFilter
 from clickstream.io.query_sql import conditions_of, read_sql_rows
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_errors import one_line_errors
+from clickstream.io.sql import SqlConnection, column_types, one_line_errors, page_metrics_table
 from clickstream.io.sums import SUMS_SCHEMA, Extent, Group, GroupSums
-from clickstream.io.tables import page_metrics_table
 
 _SUMMED = ("clicks", "timed_clicks", "sessions", "bounces", "time_spent_seconds")
 _GROUPS = {"url": "url_hash", "country": "country"}
@@ -37,7 +34,7 @@ class SqlStore:
 
     def extent(self) -> Extent | None:
         """See `Store`."""
-        start, end, text = sa.column("window_start"), sa.column("window_end"), sql_types.time_as_text
+        start, end, text = sa.column("window_start"), sa.column("window_end"), column_types.time_as_text
         first, last = (
             sa.select(text(start).label("start"), text(end).label("end"))
             .select_from(self._table)
@@ -54,7 +51,7 @@ class SqlStore:
 
     def by_time(self, wanted: RowFilter) -> pa.Table:
         """See `Store`."""
-        table, start, text = self._table, sa.column("window_start"), sql_types.time_as_text
+        table, start, text = self._table, sa.column("window_start"), column_types.time_as_text
         times = (text(start).label("start"), text(sa.func.max(sa.column("window_end"))))
         sums = (sa.func.sum(sa.column(name)) for name in _SUMMED)
         question = sa.select(*times, sa.func.count(), *sums).select_from(table)
@@ -87,7 +84,7 @@ class SqlStore:
 
 def _array(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(kind):
-        return sql_types.times_from_text(cells, kind)
+        return column_types.times_from_text(cells, kind)
     number = int if pa.types.is_integer(kind) else float  # MySQL adds up to decimals
     return pa.array([None if cell is None else number(cell) for cell in cells], kind)
 

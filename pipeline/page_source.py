@@ -14,8 +14,7 @@ from clickstream.io.figures import Rejection
 from clickstream.io.health import Health, check_health_url, read_health
 from clickstream.io.page_address import Address
 from clickstream.io.page_view import View
-from clickstream.io.rejections import read_rejections
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, read_rejections
 from clickstream.io.sums import Store
 from clickstream.io.sums_elasticsearch import ElasticsearchStore
 from clickstream.io.sums_sql import SqlStore

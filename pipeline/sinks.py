@@ -11,8 +11,16 @@ from clickstream.io.elasticsearch_setup import ElasticsearchConnection, check_el
 from clickstream.io.errors import UserError
 from clickstream.io.kafka_config import load_kafka_config
 from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
-from clickstream.io.mysql import check_mysql, connect_by_url, setup_mysql
-from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, check_sql, setup_sql
+from clickstream.io.sql import (
+    SqlConnection,
+    WriteDeadLettersToSql,
+    WriteToSql,
+    check_mysql,
+    check_sql,
+    connect_by_url,
+    setup_mysql,
+    setup_sql,
+)
 from clickstream.pipeline.options import KafkaOptions, OutputOptions
 from clickstream.pipeline.output_dir import OutputDir, rolled_up
 from clickstream.pipeline.running import rollups_of

@@ -17,9 +17,9 @@ from oracle import Key, Row
 
 from clickstream.io.elasticsearch import WriteToElasticsearch
 from clickstream.io.elasticsearch_setup import ElasticsearchConnection
-from clickstream.io.mysql import connect_by_url
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.sql import WriteToSql
+from clickstream.io.sql.mysql import connect_by_url
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 EVENTS = 1_000_000 if FULL else 100_000

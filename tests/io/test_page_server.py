@@ -12,13 +12,13 @@ import pytest
 from crowd import Seen, table_of
 from html_page import Page
 
-from clickstream.io import sql, tables
+from clickstream.io import sql
 from clickstream.io.errors import UserError
 from clickstream.io.figures import Rejection
 from clickstream.io.health import Health
 from clickstream.io.page_csv import safe_text
 from clickstream.io.page_server import bind, page_app, serve
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, tables
 from clickstream.io.sums_sql import SqlStore
 from clickstream.pipeline.page_answers import PageAnswers
 

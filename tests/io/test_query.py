@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 from crowd import START, WINDOW, crowd, table_of
 
-from clickstream.io import sql, tables
+from clickstream.io import sql
 from clickstream.io.errors import UserError
 from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
 from clickstream.io.query_sql import read_sql_rows
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, tables
 
 SEEN = crowd(1, windows=60, sketch_size=16)
 ALL = ("clicks", "unique_users", "time_spent_seconds", "time_spent_histogram", "users_theta", "users_sketch", "version")

@@ -6,10 +6,10 @@ from rows import UNMEASURED, metric
 from rows import table_of as table_of_rows
 from sums import HOSTILE, check_store
 
-from clickstream.io import sql, tables
+from clickstream.io import sql
 from clickstream.io.errors import UserError
 from clickstream.io.query import RowFilter
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, tables
 from clickstream.io.sums_sql import SqlStore
 
 

@@ -8,11 +8,11 @@ import pytest
 from crowd import START, WINDOW, Seen, crowd, expect, table_of
 from sums import chosen, grouped
 
-from clickstream.io import sql, tables
+from clickstream.io import sql
 from clickstream.io.errors import UserError
 from clickstream.io.page_address import Address, read_address
 from clickstream.io.query import RowFilter
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, tables
 from clickstream.io.sums_sql import SqlStore
 from clickstream.pipeline import page_answers
 from clickstream.pipeline.page_answers import PageAnswers

@@ -5,9 +5,9 @@ from datetime import datetime, timezone
 import pytest
 from crowd import START, WINDOW, crowd, expect, table_of
 
-from clickstream.io import sql, tables
+from clickstream.io import sql
 from clickstream.io.query import RowFilter
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, tables
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.option_values import moment
 from clickstream.pipeline.query_answer import answer_json, answer_table

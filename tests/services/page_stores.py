@@ -14,11 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from clickstream.io import mysql as mysql_sink
-from clickstream.io import sql, tables
+from clickstream.io import sql
 from clickstream.io.elasticsearch_actions import bulk_chunks
 from clickstream.io.elasticsearch_setup import ElasticsearchConnection, send_bulk, setup_elasticsearch
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, tables
+from clickstream.io.sql import mysql as mysql_sink
 
 STORES = ("sqlite", "mariadb", "elasticsearch")
 HACK = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\'"'

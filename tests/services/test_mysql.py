@@ -19,8 +19,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from beam_nuggets.io.relational_db_api import SourceConfiguration
 from rows import PAGE, START, UNMEASURED, metric, rows_of_all_kinds, table_of
 
-from clickstream.io import mysql, sql, tables
+from clickstream.io import sql
 from clickstream.io.errors import UserError
+from clickstream.io.sql import mysql, tables
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
 PASSWORD = "env:CLICKSTREAM_TEST_PASSWORD"

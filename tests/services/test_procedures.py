@@ -6,7 +6,8 @@ import pymysql
 import pytest
 from crowd import START, WINDOW, Seen, crowd, expect, table_of
 
-from clickstream.io import mysql, sql, tables
+from clickstream.io import sql
+from clickstream.io.sql import mysql, tables
 
 PAGE = "https://shop.example/"
 EXACT, SMALL = (crowd(4, windows=30, sketch_size=size) for size in (1 << 16, 16))

@@ -12,8 +12,7 @@ import pytest
 from crowd import START, WINDOW, Seen, crowd, expect, table_of
 from e2e.live_harness import FULL
 
-from clickstream.io import mysql as mysql_sink
-from clickstream.io import sql, tables
+from clickstream.io import sql
 from clickstream.io.elasticsearch_actions import bulk_body
 from clickstream.io.elasticsearch_setup import (
     ElasticsearchConnection,
@@ -25,7 +24,8 @@ from clickstream.io.errors import UserError
 from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter
 from clickstream.io.query_elasticsearch import read_elasticsearch_rows
 from clickstream.io.query_sql import read_sql_rows
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, tables
+from clickstream.io.sql import mysql as mysql_sink
 from clickstream.transforms.limits import LONGEST_SECONDS
 from clickstream.transforms.totals import COLUMNS, Totals
 

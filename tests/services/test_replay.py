@@ -11,11 +11,10 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from clickstream.io import tables
 from clickstream.io.kafka_client import Committed, KafkaConnection, open_consumer
 from clickstream.io.kafka_dead_letters import dead_letter_messages
-from clickstream.io.mysql import connect_by_url, setup_mysql
-from clickstream.io.sql import dead_letters_writer, read_dead_letters
+from clickstream.io.sql import dead_letters_writer, read_dead_letters, tables
+from clickstream.io.sql.mysql import connect_by_url, setup_mysql
 from clickstream.pipeline.__main__ import main
 from clickstream.transforms.schema import REJECTED_SCHEMA
 

@@ -8,8 +8,7 @@ from rows import UNMEASURED, metric
 from rows import table_of as table_of_rows
 from sums import HOSTILE, check_store
 
-from clickstream.io import mysql as mysql_sink
-from clickstream.io import sql, sums_elasticsearch, tables
+from clickstream.io import sql, sums_elasticsearch
 from clickstream.io.elasticsearch_actions import bulk_body
 from clickstream.io.elasticsearch_setup import (
     ElasticsearchConnection,
@@ -18,6 +17,8 @@ from clickstream.io.elasticsearch_setup import (
     setup_elasticsearch,
 )
 from clickstream.io.query import RowFilter
+from clickstream.io.sql import mysql as mysql_sink
+from clickstream.io.sql import tables
 from clickstream.io.sums_elasticsearch import ElasticsearchStore
 from clickstream.io.sums_sql import SqlStore
 

@@ -7,8 +7,9 @@ from datetime import date
 import pytest
 from crowd import Seen, crowd, expect, table_of
 
-from clickstream.io import mysql, sql, tables
+from clickstream.io import sql
 from clickstream.io.errors import UserError
+from clickstream.io.sql import mysql, tables
 
 # Around midnight, a page that differs by a blank behind its end, one by case, and one that nobody is left of.
 SEEN = [row._replace(window=row.window + 270) for row in crowd(5, windows=36)]

@@ -10,11 +10,11 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from clickstream.io import tables
 from clickstream.io.errors import UserError
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_setup import setup_sql
-from clickstream.io.sql_writer import Refused, SqlWriter
+from clickstream.io.sql import tables
+from clickstream.io.sql.connection import SqlConnection
+from clickstream.io.sql.setup import setup_sql
+from clickstream.io.sql.writer import Refused, SqlWriter
 from clickstream.io.stored_rows import StoredRows, StoredWindows
 from clickstream.transforms.schema import REJECTED_SCHEMA
 

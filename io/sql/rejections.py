@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 
 from clickstream.io.figures import RAW_SHOWN, Rejection
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_errors import one_line_errors
-from clickstream.io.tables import dead_letters_table
+from clickstream.io.sql.connection import SqlConnection
+from clickstream.io.sql.errors import one_line_errors
+from clickstream.io.sql.tables import dead_letters_table
 
 _MOST_REASONS = 50
 

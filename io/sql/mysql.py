@@ -10,15 +10,10 @@ import sqlalchemy as sa
 from beam_nuggets.io.relational_db_api import SourceConfiguration, TableConfiguration
 
 from clickstream.io.errors import UserError
-from clickstream.io.sql import (
-    SqlConnection,
-    WriteToSql,
-    check_sql,
-    execute_as_is,
-    one_line_errors,
-    setup_sql,
-    take_turn,
-)
+from clickstream.io.sql.connection import SqlConnection
+from clickstream.io.sql.errors import one_line_errors
+from clickstream.io.sql.metrics import WriteToSql
+from clickstream.io.sql.setup import check_sql, execute_as_is, setup_sql, take_turn
 
 _DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "mariadb+pymysql": "mysql+pymysql"}
 _PROCEDURES = (

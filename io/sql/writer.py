@@ -20,10 +20,10 @@ import sqlalchemy as sa
 from pymysql.constants import ER
 from sqlalchemy.dialects import mysql, sqlite
 
-from clickstream.io import tables
 from clickstream.io.outage import OutageLog
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_errors import Problem, Verdict, explain, judge
+from clickstream.io.sql import tables
+from clickstream.io.sql.connection import SqlConnection
+from clickstream.io.sql.errors import Problem, Verdict, explain, judge
 
 _OUTAGE = OutageLog(logging.getLogger(__name__), "The database", "clickstream.sql")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 10.0

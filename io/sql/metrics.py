@@ -9,19 +9,19 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from clickstream.io import tables
-from clickstream.io.sql_bundle import WriteTables, check_options
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_dead_letters import (
+from clickstream.io.sql import tables
+from clickstream.io.sql.bundle import WriteTables, check_options
+from clickstream.io.sql.connection import SqlConnection
+from clickstream.io.sql.dead_letters import (
     DEAD_LETTER_SCHEMA,
     ReadDeadLettersFromSql,
     WriteDeadLettersToSql,
     delete_dead_letters,
     read_dead_letters,
 )
-from clickstream.io.sql_errors import Verdict, judge, one_line_errors
-from clickstream.io.sql_setup import check_sql, execute_as_is, setup_sql, take_turn
-from clickstream.io.sql_writer import Refused, SqlWriter, dead_letters_writer, metrics_writer
+from clickstream.io.sql.errors import Verdict, judge, one_line_errors
+from clickstream.io.sql.setup import check_sql, execute_as_is, setup_sql, take_turn
+from clickstream.io.sql.writer import Refused, SqlWriter, dead_letters_writer, metrics_writer
 
 __all__ = [
     "DEAD_LETTER_SCHEMA",

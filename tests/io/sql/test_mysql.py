@@ -7,10 +7,9 @@ from apache_beam.internal.cloudpickle import cloudpickle
 from apache_beam.transforms.display import DisplayData
 from beam_nuggets.io.relational_db_api import SourceConfiguration, TableConfiguration
 
-from clickstream.io import mysql
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql import SqlConnection, mysql
 
 CANARY = "CANARY77aa"
 

@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from clickstream.io import tables
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import check_secret_reference, resolve_secret
+from clickstream.io.sql import tables
 
 _BUSY_SECONDS = 60
 

@@ -19,9 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import START, UNMEASURED, metric, rows_of_all_kinds, table_of
 
-from clickstream.io import sql, sql_connection, sql_dead_letters, sql_writer, tables
+from clickstream.io import sql
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
+from clickstream.io.sql import connection as sql_connection
+from clickstream.io.sql import dead_letters, tables
+from clickstream.io.sql import writer as sql_writer
 from clickstream.transforms.schema import REJECTED_SCHEMA
 from tests.services.prism import on_prism
 
@@ -334,7 +337,7 @@ def test_dead_letters_as_a_collection(connection):
 
 def test_a_refused_dead_letter_is_an_error(connection, monkeypatch):
     monkeypatch.setattr(tables, "dead_letter_columns", lambda *_, **__: [[b"k" * 16], [None], *[[1]] * 7])
-    write = sql_dead_letters._WriteDeadLetters(connection, 10, 0, "dead_letters")
+    write = dead_letters._WriteDeadLetters(connection, 10, 0, "dead_letters")
     write.setup()
     with pytest.raises(
         UserError, match=r"1 dead letters refused, the first with NOT NULL constraint failed: dead_letters\.source"

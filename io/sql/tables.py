@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from pymysql.converters import escape_string
 
-from clickstream.io import sql_types
 from clickstream.io.errors import UserError
+from clickstream.io.sql import column_types
 
 Columns = list[list[Any]]
 
@@ -41,21 +41,21 @@ def page_metrics_table(name: str = "page_metrics") -> sa.Table:
     table = sa.Table(
         check_name(name),
         sa.MetaData(),
-        *(sa.Column(time, sql_types.TIME, nullable=False) for time in ("window_start", "window_end")),
-        sa.Column("url_hash", sql_types.KEY, nullable=False),
-        sa.Column("url", sql_types.text(), nullable=False),
-        sa.Column("country", sql_types.text(128), nullable=False),
+        *(sa.Column(time, column_types.TIME, nullable=False) for time in ("window_start", "window_end")),
+        sa.Column("url_hash", column_types.KEY, nullable=False),
+        sa.Column("url", column_types.text(), nullable=False),
+        sa.Column("country", column_types.text(128), nullable=False),
         *(sa.Column(count, sa.BigInteger, nullable=False) for count in ("clicks", "unique_users")),
-        sa.Column("time_spent_seconds", sql_types.DOUBLE, nullable=False),
+        sa.Column("time_spent_seconds", column_types.DOUBLE, nullable=False),
         sa.Column("timed_clicks", sa.BigInteger, nullable=False),
-        *(sa.Column(time, sql_types.DOUBLE) for time in ("avg_time_spent", "median_time_spent", "p90_time_spent")),
-        sa.Column("time_spent_histogram", sql_types.JSON),
+        *(sa.Column(time, column_types.DOUBLE) for time in ("avg_time_spent", "median_time_spent", "p90_time_spent")),
+        sa.Column("time_spent_histogram", column_types.JSON),
         *(sa.Column(count, sa.BigInteger) for count in ("sessions", "bounces", "users_theta")),
-        sa.Column("users_sketch", sql_types.JSON),
+        sa.Column("users_sketch", column_types.JSON),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint(*METRICS_KEY),
         sqlite_with_rowid=False,
-        **sql_types.MYSQL,
+        **column_types.MYSQL,
     )
     sa.Index(f"{name}_by_url", table.c.url_hash, table.c.window_start)
     return table
@@ -66,16 +66,16 @@ def dead_letters_table(name: str = "dead_letters") -> sa.Table:
     return sa.Table(
         check_name(name),
         sa.MetaData(),
-        sa.Column("dead_letter_id", sql_types.KEY, nullable=False, primary_key=True),
-        sa.Column("source", sql_types.text(), nullable=False),
+        sa.Column("dead_letter_id", column_types.KEY, nullable=False, primary_key=True),
+        sa.Column("source", column_types.text(), nullable=False),
         sa.Column("position", sa.BigInteger, nullable=False),
-        sa.Column("record_timestamp", sql_types.TIME_MS),
-        sa.Column("reason", sql_types.text(64), nullable=False),
-        sa.Column("detail", sql_types.text(), nullable=False),
-        sa.Column("raw", sql_types.BYTES, nullable=False),
-        sa.Column("code_version", sql_types.text(64), nullable=False),
-        sa.Column("rejected_at", sql_types.TIME, nullable=False),
-        **sql_types.MYSQL,
+        sa.Column("record_timestamp", column_types.TIME_MS),
+        sa.Column("reason", column_types.text(64), nullable=False),
+        sa.Column("detail", column_types.text(), nullable=False),
+        sa.Column("raw", column_types.BYTES, nullable=False),
+        sa.Column("code_version", column_types.text(64), nullable=False),
+        sa.Column("rejected_at", column_types.TIME, nullable=False),
+        **column_types.MYSQL,
     )
 
 

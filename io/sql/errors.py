@@ -11,7 +11,7 @@ import pymysql
 from pymysql.constants import CR, ER
 
 from clickstream.io.errors import UserError
-from clickstream.io.sql_connection import SqlConnection
+from clickstream.io.sql.connection import SqlConnection
 
 
 class Verdict(Enum):

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from clickstream.io.errors import UserError
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_errors import one_line_errors
+from clickstream.io.sql.connection import SqlConnection
+from clickstream.io.sql.errors import one_line_errors
 
 
 def setup_sql(connection: SqlConnection) -> None:

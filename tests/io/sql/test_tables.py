@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rows import MAX_THETA, NULLABLE, UNMEASURED, metric, sketch, table_of
 from sqlalchemy.dialects import mysql
 
-from clickstream.io import tables
 from clickstream.io.errors import UserError
+from clickstream.io.sql import tables
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, REJECTED_SCHEMA
 
 NOW = datetime(2026, 11, 2, 3, 4, 5, tzinfo=timezone.utc)

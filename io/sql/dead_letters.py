@@ -11,11 +11,11 @@ import apache_beam as beam
 import pyarrow as pa
 import sqlalchemy as sa
 
-from clickstream.io import tables
-from clickstream.io.sql_bundle import WriteTables, check_options
-from clickstream.io.sql_connection import SqlConnection
-from clickstream.io.sql_errors import Problem, Verdict, explain, one_line_errors
-from clickstream.io.sql_writer import Refused, SqlWriter, dead_letters_writer
+from clickstream.io.sql import tables
+from clickstream.io.sql.bundle import WriteTables, check_options
+from clickstream.io.sql.connection import SqlConnection
+from clickstream.io.sql.errors import Problem, Verdict, explain, one_line_errors
+from clickstream.io.sql.writer import Refused, SqlWriter, dead_letters_writer
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
 DEAD_LETTER_SCHEMA = pa.schema(
