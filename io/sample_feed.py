@@ -8,8 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import KafkaConnection, open_consumer
-from clickstream.io.kafka_config import KafkaConfig, resolve_kafka_config
+from clickstream.io.kafka import KafkaConfig, KafkaConnection, open_consumer, resolve_kafka_config
 from clickstream.io.sample import Meter, Progress, Stop, live_records, never, sample_records
 from clickstream.io.sample_options import SampleOptions
 

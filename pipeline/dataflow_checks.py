@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, WorkerOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_config import load_kafka_config
+from clickstream.io.kafka import load_kafka_config
 from clickstream.io.secrets import REFERENCE, check_secret_reference, is_remote_reference
 from clickstream.pipeline.options import ClickOptions, KafkaOptions, OutputOptions, RawStoreOptions
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_config import load_kafka_config
+from clickstream.io.kafka import load_kafka_config
 from clickstream.io.sample import SampleOptions, write_log
 from clickstream.io.sample_feed import feed_topic
 

@@ -3,9 +3,7 @@
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka import KafkaConnection, load_kafka_config
-from clickstream.io.kafka_client import open_consumer
-from clickstream.io.kafka_java import ReadFromKafkaByJava
+from clickstream.io.kafka import KafkaConnection, ReadFromKafkaByJava, load_kafka_config, open_consumer
 from clickstream.pipeline.options import KafkaOptions
 from clickstream.pipeline.running import on_prism
 

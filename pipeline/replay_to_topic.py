@@ -19,10 +19,16 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka import KafkaConnection, load_kafka_config
-from clickstream.io.kafka_client import open_consumer
-from clickstream.io.kafka_dead_letter_reader import DeadLetterReader, KafkaLetter
-from clickstream.io.kafka_produce import ANY_PARTITION, ConfirmedWriter, Record
+from clickstream.io.kafka import (
+    ANY_PARTITION,
+    ConfirmedWriter,
+    DeadLetterReader,
+    KafkaConnection,
+    KafkaLetter,
+    Record,
+    load_kafka_config,
+    open_consumer,
+)
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
 from clickstream.pipeline.options import KafkaOptions
 from clickstream.pipeline.running import parse_options

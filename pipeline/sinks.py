@@ -9,8 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from clickstream.io.elasticsearch import WriteToElasticsearch
 from clickstream.io.elasticsearch_setup import ElasticsearchConnection, check_elasticsearch, setup_elasticsearch
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_config import load_kafka_config
-from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
+from clickstream.io.kafka import WriteDeadLettersToKafka, load_kafka_config
 from clickstream.io.sql import (
     SqlConnection,
     WriteDeadLettersToSql,

@@ -14,7 +14,7 @@ from e2e.live_harness import LiveJob
 from e2e.live_stores import click_of
 from oracle import Row, expected_rows, read_time
 
-from clickstream.io.kafka_java import ReadFromKafkaByJava
+from clickstream.io.kafka.java import ReadFromKafkaByJava
 from clickstream.io.sample import SampleOptions, sample_records
 from tests.services import expansion
 

@@ -15,7 +15,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.trigger import AccumulationMode, AfterProcessingTime, AfterWatermark
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
-from clickstream.io.kafka import CommitOffsets, ReadFromKafka
+from clickstream.io.kafka import ReadFromKafka
+from clickstream.io.kafka.commit import CommitOffsets
 from clickstream.pipeline.prism import NO_SPLITS
 from clickstream.transforms.schema import BatchProgress
 from tests.services.kafka_topic import latest_time

@@ -9,8 +9,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka import KafkaConnection, check_kafka
-from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
+from clickstream.io.kafka.client import KafkaConnection, check_kafka
+from clickstream.io.kafka.dead_letters import WriteDeadLettersToKafka
 from clickstream.transforms.schema import REJECTED_SCHEMA
 from tests.services.kafka_topic import read_now, told
 

@@ -9,10 +9,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from clickstream.io.kafka import KafkaConnection
-from clickstream.io.kafka_client import Committed
-from clickstream.io.kafka_poll import PartitionPoller
-from clickstream.io.kafka_watermark import NEVER, is_idle
+from clickstream.io.kafka.client import Committed, KafkaConnection
+from clickstream.io.kafka.read.poll import PartitionPoller
+from clickstream.io.kafka.watermark import NEVER, is_idle
 from tests.services.kafka_topic import PARTITIONS, event, latest_time, read_now, send, told
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from clickstream.io.kafka_client import Committed, KafkaConnection, open_consumer
-from clickstream.io.kafka_dead_letters import dead_letter_messages
+from clickstream.io.kafka.client import Committed, KafkaConnection, open_consumer
+from clickstream.io.kafka.dead_letters import dead_letter_messages
 from clickstream.io.sql import dead_letters_writer, read_dead_letters, tables
 from clickstream.io.sql.mysql import connect_by_url, setup_mysql
 from clickstream.pipeline.__main__ import main

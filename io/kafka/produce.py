@@ -7,8 +7,8 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import KafkaConnection
-from clickstream.io.kafka_config import KafkaConfig
+from clickstream.io.kafka.client import KafkaConnection
+from clickstream.io.kafka.config import KafkaConfig
 
 ANY_PARTITION = -1  # what librdkafka calls it
 _PATIENCE_SECONDS = 60

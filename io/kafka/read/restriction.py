@@ -7,7 +7,7 @@ from apache_beam.coders import Coder
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 from apache_beam.transforms.core import RestrictionProvider
 
-from clickstream.io.kafka_watermark import NEVER
+from clickstream.io.kafka.watermark import NEVER
 
 _FOREVER = -1
 

@@ -3,9 +3,9 @@
 import pytest
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import EARLIEST, LATEST, Committed, _complete_until
-from clickstream.io.kafka_start import check_committed, start_time
-from clickstream.io.kafka_watermark import NEVER
+from clickstream.io.kafka.client import EARLIEST, LATEST, Committed, _complete_until
+from clickstream.io.kafka.read.start import check_committed, start_time
+from clickstream.io.kafka.watermark import NEVER
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from apache_beam.runners.worker.bundle_processor import DataInputOperation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.io.kafka_restriction import GroupRestrictions, GroupStateCoder, GroupTracker, PartitionState
-from clickstream.io.kafka_watermark import NEVER
+from clickstream.io.kafka.read.restriction import GroupRestrictions, GroupStateCoder, GroupTracker, PartitionState
+from clickstream.io.kafka.watermark import NEVER
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 ENDLESS = (PartitionState(0, 5, 5), PartitionState(1, 0, 0))

@@ -13,15 +13,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import TopicMetadata
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_config import KafkaConfig, check_kafka_config, resolve_kafka_config
-from clickstream.io.kafka_errors import explain_error, is_certain, may_pass
-from clickstream.io.kafka_watermark import NEVER
+from clickstream.io.kafka.config import KafkaConfig, check_kafka_config, resolve_kafka_config
+from clickstream.io.kafka.errors import explain_error, is_certain, may_pass
+from clickstream.io.kafka.watermark import NEVER
 
 EARLIEST, LATEST = -2, -1  # what Kafka's offset look-up calls them
 _ANSWER_SECONDS = 10.0
 _COMPLETE_UNTIL = "complete_until_ms="  # in the metadata of a committed offset
 
-_LOG = logging.getLogger("clickstream.io.kafka.librdkafka")
+_LOG = logging.getLogger("clickstream.io.kafka.read.step.librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False  # librdkafka repeats itself each second while a broker is away; add a handler to see it
 

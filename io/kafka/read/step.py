@@ -7,11 +7,11 @@ from typing import Literal
 import apache_beam as beam
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import KafkaConnection, check_kafka
-from clickstream.io.kafka_commit import CommitOffsets
-from clickstream.io.kafka_config import KafkaConfig, load_kafka_config
-from clickstream.io.kafka_reader import EventTime, ReadSettings, ReadUntilEnd, ReadUntilStopped
-from clickstream.io.kafka_start import StartPositions, start_time
+from clickstream.io.kafka.client import KafkaConnection, check_kafka
+from clickstream.io.kafka.commit import CommitOffsets
+from clickstream.io.kafka.config import KafkaConfig, load_kafka_config
+from clickstream.io.kafka.read.reader import EventTime, ReadSettings, ReadUntilEnd, ReadUntilStopped
+from clickstream.io.kafka.read.start import StartPositions, start_time
 from clickstream.transforms.schema import RawBatch
 
 __all__ = ["CommitOffsets", "KafkaConnection", "ReadFromKafka", "check_kafka", "load_kafka_config"]

@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from clickstream.io.kafka_errors import may_pass
+from clickstream.io.kafka.errors import may_pass
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import apache_beam as beam
 import pytest
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, load_kafka_config
-from clickstream.io.kafka_config import check_kafka_config, resolve_kafka_config
-from clickstream.io.kafka_dead_letters import WriteDeadLettersToKafka
+from clickstream.io.kafka import ReadFromKafka
+from clickstream.io.kafka.client import KafkaConnection
+from clickstream.io.kafka.commit import CommitOffsets
+from clickstream.io.kafka.config import check_kafka_config, load_kafka_config, resolve_kafka_config
+from clickstream.io.kafka.dead_letters import WriteDeadLettersToKafka
 
 CANARY = "canary-5c1e"
 SECRETS = (

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_java import BatchRecords, ReadFromKafkaByJava
+from clickstream.io.kafka.java import BatchRecords, ReadFromKafkaByJava
 
 
 def row(partition, offset, value):

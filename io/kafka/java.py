@@ -24,8 +24,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from apache_beam.version import __version__ as beam_version
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_config import KafkaConfig, check_kafka_config
-from clickstream.io.kafka_start import start_time
+from clickstream.io.kafka.config import KafkaConfig, check_kafka_config
+from clickstream.io.kafka.read import start_time
 from clickstream.transforms.schema import RawBatch
 
 _CONNECT_SECONDS = 5.0

@@ -15,9 +15,9 @@ from apache_beam.transforms.window import FixedWindows, GlobalWindows, Timestamp
 from apache_beam.utils.timestamp import Timestamp
 from confluent_kafka import KafkaException
 
-from clickstream.io.kafka_client import Committed, KafkaConnection, KafkaConsumer
-from clickstream.io.kafka_config import KafkaConfig
-from clickstream.io.kafka_watermark import NEVER
+from clickstream.io.kafka.client import Committed, KafkaConnection, KafkaConsumer
+from clickstream.io.kafka.config import KafkaConfig
+from clickstream.io.kafka.watermark import NEVER
 from clickstream.transforms.schema import BatchProgress
 
 _LOG = logging.getLogger(__name__)

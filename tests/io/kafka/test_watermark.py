@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.io.kafka_watermark import NEVER, PartitionView, next_watermark, sample
+from clickstream.io.kafka.watermark import NEVER, PartitionView, next_watermark, sample
 
 DISORDER, IDLE = 10_000, 30_000
 TIMES = st.integers(0, 10**13)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from clickstream.io.kafka_client import EARLIEST, LATEST, KafkaConnection
-from clickstream.io.kafka_errors import may_pass
-from clickstream.io.kafka_watermark import NEVER, PartitionView
+from clickstream.io.kafka.client import EARLIEST, LATEST, KafkaConnection
+from clickstream.io.kafka.errors import may_pass
+from clickstream.io.kafka.watermark import NEVER, PartitionView
 
 _SLICE = 500  # records taken at a time, so that records of 1 MiB can't pile up
 _POLL_BYTES = 64 << 20

@@ -4,9 +4,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.io import kafka_dead_letters
-from clickstream.io.kafka_dead_letter_reader import Assembly
-from clickstream.io.kafka_dead_letters import dead_letter_messages
+from clickstream.io.kafka import dead_letters
+from clickstream.io.kafka.dead_letter_reader import Assembly
+from clickstream.io.kafka.dead_letters import dead_letter_messages
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
 RAWS = st.lists(st.binary(max_size=40), min_size=1, max_size=5)
@@ -26,11 +26,11 @@ def messages(raws, part_bytes=10):
     table = pa.table(
         [pa.array(c, f.type) for c, f in zip(columns, REJECTED_SCHEMA, strict=True)], schema=REJECTED_SCHEMA
     )
-    before, kafka_dead_letters._PART_BYTES = kafka_dead_letters._PART_BYTES, part_bytes
+    before, dead_letters._PART_BYTES = dead_letters._PART_BYTES, part_bytes
     try:
         return [value for _, value in dead_letter_messages(table, code_version="1")]
     finally:
-        kafka_dead_letters._PART_BYTES = before
+        dead_letters._PART_BYTES = before
 
 
 def assembled(values):

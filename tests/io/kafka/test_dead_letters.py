@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.io.kafka_dead_letters import dead_letter_messages
+from clickstream.io.kafka.dead_letters import dead_letter_messages
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
 

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 import apache_beam as beam
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import EARLIEST, LATEST, Committed, KafkaConnection, KafkaConsumer, open_consumer
-from clickstream.io.kafka_restriction import GroupState, PartitionState
+from clickstream.io.kafka.client import EARLIEST, LATEST, Committed, KafkaConnection, KafkaConsumer, open_consumer
+from clickstream.io.kafka.read.restriction import GroupState, PartitionState
 
 _NAMED = {"earliest": EARLIEST, "latest": LATEST}
 

@@ -15,8 +15,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka_client import KafkaConnection
-from clickstream.io.kafka_config import KafkaConfig
+from clickstream.io.kafka.client import KafkaConnection
+from clickstream.io.kafka.config import KafkaConfig
 
 _FLUSH_SECONDS = 60.0
 _DETAIL_LENGTH = 2000

@@ -11,10 +11,10 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 
-from clickstream.io.kafka_client import KafkaConnection
-from clickstream.io.kafka_poll import PartitionPoller, Polled
-from clickstream.io.kafka_restriction import GroupRestrictions, GroupState, PartitionState
-from clickstream.io.kafka_watermark import NEVER, PartitionView, next_watermark, sample
+from clickstream.io.kafka.client import KafkaConnection
+from clickstream.io.kafka.read.poll import PartitionPoller, Polled
+from clickstream.io.kafka.read.restriction import GroupRestrictions, GroupState, PartitionState
+from clickstream.io.kafka.watermark import NEVER, PartitionView, next_watermark, sample
 from clickstream.transforms.schema import RawBatch, Span
 
 EventTime = Callable[[Sequence[bytes]], "int | None"]

@@ -7,9 +7,9 @@ from apache_beam.transforms.window import FixedWindows, WindowFn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.io.kafka_client import Committed
-from clickstream.io.kafka_commit import Merged, _when_done, finished_offsets, merge_spans
-from clickstream.io.kafka_watermark import NEVER
+from clickstream.io.kafka.client import Committed
+from clickstream.io.kafka.commit import Merged, _when_done, finished_offsets, merge_spans
+from clickstream.io.kafka.watermark import NEVER
 from clickstream.transforms.schema import BatchProgress, Span
 
 STRETCHES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda s: (s[0], s[0] + s[1])), max_size=25)
