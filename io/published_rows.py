@@ -9,7 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io.elasticsearch_setup import ElasticsearchConnection, ask
+from clickstream.io.elasticsearch import ElasticsearchConnection, ask
 from clickstream.io.errors import UserError
 from clickstream.io.query import RowFilter
 from clickstream.io.query_elasticsearch import read_elasticsearch_rows

@@ -10,8 +10,7 @@ import orjson
 import pyarrow as pa
 from elasticsearch import Elasticsearch
 
-from clickstream.io.elasticsearch_actions import ElasticsearchError
-from clickstream.io.elasticsearch_setup import ElasticsearchConnection, ask, check_index_name, perform
+from clickstream.io.elasticsearch import ElasticsearchConnection, ElasticsearchError, ask, check_index_name, perform
 from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
 
 _KEEP_ALIVE = "5m"  # from page to page

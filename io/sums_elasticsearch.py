@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from clickstream.io.elasticsearch_setup import DEFAULT_INDEX, ElasticsearchConnection, ask, check_index_name
+from clickstream.io.elasticsearch import DEFAULT_INDEX, ElasticsearchConnection, ask, check_index_name
 from clickstream.io.query import RowFilter
 from clickstream.io.query_elasticsearch import query_of, read_elasticsearch_rows
 from clickstream.io.sums import SUMS_SCHEMA, Extent, Group, GroupSums

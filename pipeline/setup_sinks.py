@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from clickstream.io.elasticsearch import import_saved_objects
 from clickstream.io.errors import UserError
-from clickstream.io.kibana import import_saved_objects
 from clickstream.pipeline.options import OutputOptions, RawStoreOptions, job_parser, read_options
 from clickstream.pipeline.raw import raw_store_of, set_up_raw_store
 from clickstream.pipeline.sinks import sinks_of

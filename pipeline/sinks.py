@@ -6,8 +6,12 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from clickstream.io.elasticsearch import WriteToElasticsearch
-from clickstream.io.elasticsearch_setup import ElasticsearchConnection, check_elasticsearch, setup_elasticsearch
+from clickstream.io.elasticsearch import (
+    ElasticsearchConnection,
+    WriteToElasticsearch,
+    check_elasticsearch,
+    setup_elasticsearch,
+)
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import WriteDeadLettersToKafka, load_kafka_config
 from clickstream.io.sql import (

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from clickstream.io.kibana import saved_objects
+from clickstream.io.elasticsearch.kibana import saved_objects
 
 METRICS = {"sum": "sum", "unique_count": "cardinality"}
 AUTO = "1h"  # Lens chooses the interval by the range of time

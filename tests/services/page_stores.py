@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from clickstream.io import sql
-from clickstream.io.elasticsearch_actions import bulk_chunks
-from clickstream.io.elasticsearch_setup import ElasticsearchConnection, send_bulk, setup_elasticsearch
+from clickstream.io.elasticsearch.actions import bulk_chunks
+from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
 from clickstream.io.sql import SqlConnection, tables
 from clickstream.io.sql import mysql as mysql_sink
 

@@ -23,21 +23,21 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from rows import MAX_THETA, START, document, metric, rows_of_all_kinds, sketch, table_of
 
-from clickstream.io.elasticsearch import BulkSender, WriteToElasticsearch, patience_of
-from clickstream.io.elasticsearch_actions import (
+from clickstream.io.elasticsearch.actions import (
     ElasticsearchError,
     action_batches,
     action_bytes,
     bulk_body,
     document_id,
 )
-from clickstream.io.elasticsearch_setup import (
+from clickstream.io.elasticsearch.index import (
     MAPPING,
     ElasticsearchConnection,
     check_elasticsearch,
     send_bulk,
     setup_elasticsearch,
 )
+from clickstream.io.elasticsearch.write import BulkSender, WriteToElasticsearch, patience_of
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 SECRET = "Q0FOQVJZNGYxZA=="

@@ -13,13 +13,8 @@ from crowd import START, WINDOW, Seen, crowd, expect, table_of
 from e2e.live_harness import FULL
 
 from clickstream.io import sql
-from clickstream.io.elasticsearch_actions import bulk_body
-from clickstream.io.elasticsearch_setup import (
-    ElasticsearchConnection,
-    ElasticsearchError,
-    send_bulk,
-    setup_elasticsearch,
-)
+from clickstream.io.elasticsearch.actions import ElasticsearchError, bulk_body
+from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
 from clickstream.io.errors import UserError
 from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter
 from clickstream.io.query_elasticsearch import read_elasticsearch_rows

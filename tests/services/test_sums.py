@@ -9,13 +9,8 @@ from rows import table_of as table_of_rows
 from sums import HOSTILE, check_store
 
 from clickstream.io import sql, sums_elasticsearch
-from clickstream.io.elasticsearch_actions import bulk_body
-from clickstream.io.elasticsearch_setup import (
-    ElasticsearchConnection,
-    ElasticsearchError,
-    send_bulk,
-    setup_elasticsearch,
-)
+from clickstream.io.elasticsearch.actions import ElasticsearchError, bulk_body
+from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
 from clickstream.io.query import RowFilter
 from clickstream.io.sql import mysql as mysql_sink
 from clickstream.io.sql import tables

@@ -22,8 +22,8 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 from elasticsearch import Elasticsearch
 
-from clickstream.io import elasticsearch_actions as bulk
-from clickstream.io.elasticsearch_setup import (
+from clickstream.io.elasticsearch import actions as bulk
+from clickstream.io.elasticsearch.index import (
     DEFAULT_INDEX,
     BodyTooLargeError,
     ElasticsearchConnection,

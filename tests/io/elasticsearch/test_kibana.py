@@ -7,9 +7,9 @@ import pytest
 from kibana import fields, layer, objects, shown
 from kibana_server import answering
 
-from clickstream.io.elasticsearch_setup import MAPPING, ElasticsearchConnection
+from clickstream.io.elasticsearch.index import MAPPING, ElasticsearchConnection
+from clickstream.io.elasticsearch.kibana import import_saved_objects, saved_objects
 from clickstream.io.errors import UserError
-from clickstream.io.kibana import import_saved_objects, saved_objects
 
 OBJECTS = objects()
 PANELS = {name: each for name, each in OBJECTS.items() if each["type"] == "lens"}

@@ -13,7 +13,7 @@ from elastic_transport import ConnectionError as NoConnectionError
 from elastic_transport import SerializationError, Serializer, TlsError, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 
-from clickstream.io.elasticsearch_actions import ElasticsearchError, explain
+from clickstream.io.elasticsearch.actions import ElasticsearchError, explain
 from clickstream.io.secrets import check_secret_reference, resolve_secret
 
 DEFAULT_INDEX = "processed_clickstream_data"

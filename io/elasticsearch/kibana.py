@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import urllib3
 
-from clickstream.io.elasticsearch_setup import DEFAULT_INDEX, ElasticsearchConnection, check_index_name
+from clickstream.io.elasticsearch.index import DEFAULT_INDEX, ElasticsearchConnection, check_index_name
 from clickstream.io.errors import UserError
 
 _URL = re.compile(r"https?://([^\s/:?#@\[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[^\s?#]*)?")

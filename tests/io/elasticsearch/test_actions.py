@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import MAX_THETA, PAGE, START, document, histogram, metric, rows_of_all_kinds, sketch, table_of
 
-from clickstream.io import elasticsearch_actions as bulk
+from clickstream.io.elasticsearch import actions as bulk
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 HOSTILE = [

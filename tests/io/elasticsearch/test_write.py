@@ -15,9 +15,9 @@ from apache_beam.transforms.display import DisplayData
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from rows import metric, table_of
 
-from clickstream.io.elasticsearch import BulkSender, WriteBulkFile, WriteToElasticsearch, patience_of
-from clickstream.io.elasticsearch_actions import ElasticsearchError, action_batches, bulk_body
-from clickstream.io.elasticsearch_setup import ElasticsearchConnection, setup_elasticsearch
+from clickstream.io.elasticsearch.actions import ElasticsearchError, action_batches, bulk_body
+from clickstream.io.elasticsearch.index import ElasticsearchConnection, setup_elasticsearch
+from clickstream.io.elasticsearch.write import BulkSender, WriteBulkFile, WriteToElasticsearch, patience_of
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA

@@ -1,0 +1,31 @@
+"""Elasticsearch: connection, index and template, bulk actions, the writer, the bulk file of a run without a server, and Kibana's objects.
+
+May import: `clickstream.transforms`' ground and the modules directly in `clickstream.io`.
+"""
+
+from clickstream.io.elasticsearch.actions import ElasticsearchError
+from clickstream.io.elasticsearch.index import (
+    DEFAULT_INDEX,
+    ElasticsearchConnection,
+    ask,
+    check_elasticsearch,
+    check_index_name,
+    perform,
+    setup_elasticsearch,
+)
+from clickstream.io.elasticsearch.kibana import import_saved_objects
+from clickstream.io.elasticsearch.write import WriteBulkFile, WriteToElasticsearch
+
+__all__ = [
+    "DEFAULT_INDEX",
+    "ElasticsearchConnection",
+    "ElasticsearchError",
+    "WriteBulkFile",
+    "WriteToElasticsearch",
+    "ask",
+    "check_elasticsearch",
+    "check_index_name",
+    "import_saved_objects",
+    "perform",
+    "setup_elasticsearch",
+]
