@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io.raw_sql_rows import COLUMNS
+from clickstream.io.raw.sql import COLUMNS
 from clickstream.transforms.schema import CLICK_SCHEMA, UTC_MS
 
 KEY = ("bucket", "shard", "click_data_timestamp", "click_id")

@@ -11,8 +11,8 @@ from typing import TypeVar
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
+from clickstream.io.raw.sql import SqlRawStoreConnection
 from clickstream.io.raw_clicks import BUCKET_MS
-from clickstream.io.raw_sql import SqlRawStoreConnection
 from clickstream.io.raw_store import RawStore, RawStoreConnection
 from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.options import OutputOptions, RawStoreOptions

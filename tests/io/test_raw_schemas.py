@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from clickstream.io import raw_cassandra_rows, raw_clicks, raw_hbase_rows, raw_sql_rows
+from clickstream.io import raw_cassandra_rows, raw_clicks, raw_hbase_rows
+from clickstream.io.raw.sql import rows
 
 FOLDER = Path(__file__).parents[2] / "sql"
 TABLE = "clickstream_data"
@@ -24,7 +25,7 @@ def statements(name: str) -> list[str]:
 
 
 def test_mysql():
-    tables = raw_sql_rows.clicks_table(TABLE), raw_sql_rows.buckets_table(f"{TABLE}_buckets")
+    tables = rows.clicks_table(TABLE), rows.buckets_table(f"{TABLE}_buckets")
     created = [str(sa.schema.CreateTable(table).compile(dialect=mysql.dialect())) for table in tables]
     assert statements("raw_store.sql") == list(map(bare, created))
     assert "utf8mb4_bin" in created[0].rpartition(")")[2]
