@@ -42,7 +42,7 @@ def raw_store_of(options: PipelineOptions) -> RawStoreConnection | None:
         from clickstream.io.raw_hbase import HBaseRawStoreConnection
 
         return HBaseRawStoreConnection(_needed(asked.hbase, "hbase", "HOST:PORT"), table)
-    from clickstream.io.raw_cassandra import CassandraRawStoreConnection
+    from clickstream.io.raw.cassandra import CassandraRawStoreConnection
 
     return CassandraRawStoreConnection(
         _needed(asked.cassandra, "cassandra", "HOST:PORT"),

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from clickstream.io.errors import UserError
+from clickstream.io.raw.cassandra.store import CassandraRawStoreConnection
 from clickstream.io.raw.sql.store import SqlRawStoreConnection
-from clickstream.io.raw_cassandra import CassandraRawStoreConnection
 from clickstream.io.raw_clicks import BUCKET_MS, keyed
 from clickstream.io.raw_hbase import HBaseRawStoreConnection
 from clickstream.io.raw_store import RawStore, RawStoreConnection
