@@ -39,7 +39,7 @@ def raw_store_of(options: PipelineOptions) -> RawStoreConnection | None:
     if kind == "mysql":
         return SqlRawStoreConnection(_needed(server_of(options), "mysql", "mysql://USER@HOST:PORT/DATABASE"), table)
     if kind == "hbase":
-        from clickstream.io.raw_hbase import HBaseRawStoreConnection
+        from clickstream.io.raw.hbase import HBaseRawStoreConnection
 
         return HBaseRawStoreConnection(_needed(asked.hbase, "hbase", "HOST:PORT"), table)
     from clickstream.io.raw.cassandra import CassandraRawStoreConnection

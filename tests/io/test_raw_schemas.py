@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from clickstream.io import raw_clicks, raw_hbase_rows
+from clickstream.io import raw_clicks
 from clickstream.io.raw.cassandra import rows as raw_cassandra_rows
+from clickstream.io.raw.hbase import rows as raw_hbase_rows
 from clickstream.io.raw.sql import rows
 
 FOLDER = Path(__file__).parents[2] / "sql"

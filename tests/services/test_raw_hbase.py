@@ -15,11 +15,13 @@ from thriftpy2.protocol import TBinaryProtocol
 from thriftpy2.thrift import TClient
 from thriftpy2.transport import TMemoryBuffer
 
-from clickstream.io import raw_hbase_client, raw_hbase_lease, raw_hbase_rows, raw_hbase_wire
 from clickstream.io.errors import UserError
+from clickstream.io.raw.hbase import client as raw_hbase_client
+from clickstream.io.raw.hbase import lease, wire
+from clickstream.io.raw.hbase import rows as raw_hbase_rows
+from clickstream.io.raw.hbase.errors import judge
+from clickstream.io.raw.hbase.store import HBaseRawStoreConnection
 from clickstream.io.raw_clicks import BUCKET_MS, SHARDS, keyed
-from clickstream.io.raw_hbase import HBaseRawStoreConnection
-from clickstream.io.raw_hbase_errors import judge
 from clickstream.io.raw_store import RawStoreUnavailableError, Split
 from clickstream.transforms.schema import CLICK_SCHEMA
 
@@ -306,8 +308,8 @@ def test_one_job_holds_the_lease(store, connection) -> None:
 
 
 def test_a_holder_renews_its_lease(store, connection, monkeypatch) -> None:
-    monkeypatch.setattr(raw_hbase_lease, "_RENEW_SECONDS", 0.2)
-    monkeypatch.setattr(raw_hbase_lease, "_HELD_MS", 2_000)
+    monkeypatch.setattr(lease, "_RENEW_SECONDS", 0.2)
+    monkeypatch.setattr(lease, "_HELD_MS", 2_000)
     with store.lease():
         time.sleep(3)
         with pytest.raises(UserError, match="another job reprocesses it"), connection.open().lease():
@@ -315,21 +317,21 @@ def test_a_holder_renews_its_lease(store, connection, monkeypatch) -> None:
 
 
 def test_a_dead_holder_loses_its_lease(store, connection, monkeypatch) -> None:
-    monkeypatch.setattr(raw_hbase_lease, "_HELD_MS", 500)
+    monkeypatch.setattr(lease, "_HELD_MS", 500)
     held = store.lease()
     held.__enter__()
     time.sleep(1)
     with connection.open().lease(), pytest.raises(UserError, match="another job reprocesses it"), store.lease():
         pass
-    monkeypatch.setattr(raw_hbase_lease, "_HELD_MS", 120_000)
+    monkeypatch.setattr(lease, "_HELD_MS", 120_000)
     held.__exit__(None, None, None)  # it never noticed, and leaves the other's alone
     with store.lease():
         pass
 
 
 def test_who_lost_the_lease_is_told(store, connection, monkeypatch) -> None:
-    monkeypatch.setattr(raw_hbase_lease, "_RENEW_SECONDS", 2)
-    monkeypatch.setattr(raw_hbase_lease, "_HELD_MS", 200)
+    monkeypatch.setattr(lease, "_RENEW_SECONDS", 2)
+    monkeypatch.setattr(lease, "_HELD_MS", 200)
     held = store.lease()
     held.__enter__()
     time.sleep(0.5)
@@ -427,18 +429,18 @@ def test_the_message_is_that_of_the_client() -> None:
     TClient(Hbase, TBinaryProtocol(sent, decode_response=False))._send(
         "mutateRows", tableName=b"t", rowBatches=batches, attributes={}
     )
-    assert raw_hbase_wire.message(b"t", raw_hbase_wire.row_mutations(keys, cells)) == sent.getvalue()
+    assert wire.message(b"t", wire.row_mutations(keys, cells)) == sent.getvalue()
 
 
 def test_a_call_is_of_bounded_size(monkeypatch) -> None:
-    monkeypatch.setattr(raw_hbase_wire, "_CALL_BYTES", 10_000)
+    monkeypatch.setattr(wire, "_CALL_BYTES", 10_000)
     table = many(0, 300)
-    rows = raw_hbase_wire.row_mutations(raw_hbase_rows.row_keys(table), raw_hbase_rows.cells(table))
-    parts = list(raw_hbase_wire.calls(rows))
+    rows = wire.row_mutations(raw_hbase_rows.row_keys(table), raw_hbase_rows.cells(table))
+    parts = list(wire.calls(rows))
     assert [start for start, _ in parts] == list(itertools.accumulate((len(part) for _, part in parts[:-1]), initial=0))
     assert pa.concat_arrays([part for _, part in parts]).equals(rows)
-    assert max(len(raw_hbase_wire.message(b"t", part)) for _, part in parts) < 11_000
-    assert list(raw_hbase_wire.calls(rows[:0])) == []
+    assert max(len(wire.message(b"t", part)) for _, part in parts) < 11_000
+    assert list(wire.calls(rows[:0])) == []
 
 
 def test_each_user_is_in_one_shard() -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw_hbase_client import HBaseClient
+from clickstream.io.raw.hbase.client import HBaseClient
 from clickstream.io.raw_store import RawStoreUnavailableError
 
 _ENABLED_SECONDS = 20.0

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw_hbase_errors import judge
+from clickstream.io.raw.hbase.errors import judge
 
 _TIMEOUT_SECONDS = 20.0
 _IDLE_SECONDS = 30.0  # the server ends a connection that was silent for 60

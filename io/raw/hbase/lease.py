@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw_hbase_client import HBaseClient
+from clickstream.io.raw.hbase.client import HBaseClient
 from clickstream.io.raw_sql_lease import taken
 
 _HELD_MS, _RENEW_SECONDS, _AGAIN_SECONDS = 60_000, 15.0, 5.0

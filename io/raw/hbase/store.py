@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from clickstream.io import raw_clicks
-from clickstream.io import raw_hbase_rows as rows_of
-from clickstream.io import raw_hbase_wire as wire
 from clickstream.io.errors import UserError
-from clickstream.io.raw_hbase_client import HBaseClient, host_and_port
-from clickstream.io.raw_hbase_errors import ContentRefusedError
-from clickstream.io.raw_hbase_lease import hbase_lease
-from clickstream.io.raw_hbase_setup import check_tables, setup_tables
+from clickstream.io.raw.hbase import rows as rows_of
+from clickstream.io.raw.hbase import wire
+from clickstream.io.raw.hbase.client import HBaseClient, host_and_port
+from clickstream.io.raw.hbase.errors import ContentRefusedError
+from clickstream.io.raw.hbase.lease import hbase_lease
+from clickstream.io.raw.hbase.setup import check_tables, setup_tables
 from clickstream.io.raw_store import Bucket, Split
 
 _BATCH_ROWS = 2_000

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream.io import raw_clicks
-from clickstream.io.raw_hbase_wire import fixed_bytes
+from clickstream.io.raw.hbase.wire import fixed_bytes
 from clickstream.transforms.schema import CLICK_SCHEMA
 
 COLUMNS = {name: f"{family}:{name}".encode() for name, (family, _) in raw_clicks.family_columns().items()}
