@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from clickstream.io import raw_clicks
+from clickstream.io.raw import clicks as raw_clicks
 from clickstream.io.raw.sql.rows import COLUMNS, clicks_table, to_columns
 from clickstream.io.raw.sql.store import SqlRawStoreConnection
 from clickstream.transforms.schema import CLICK_SCHEMA

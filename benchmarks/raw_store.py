@@ -23,10 +23,10 @@ from measuring import machine
 from raw_clients import cassandra_client, hbase_client, mysql_client
 
 from clickstream.io.files import ReadClickLogs
-from clickstream.io.raw_clicks import keyed
-from clickstream.io.raw_read import ReadRawClicks
-from clickstream.io.raw_store import RawStoreConnection
-from clickstream.io.raw_write import WriteRawClicks
+from clickstream.io.raw.clicks import keyed
+from clickstream.io.raw.read import ReadRawClicks
+from clickstream.io.raw.store import RawStoreConnection
+from clickstream.io.raw.write import WriteRawClicks
 from clickstream.io.sample import SampleOptions, sample_records, write_log
 from clickstream.pipeline.options import read_options
 from clickstream.pipeline.raw import needed_raw_store, set_up_raw_store

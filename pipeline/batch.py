@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from clickstream.io.elasticsearch import WriteBulkFile
 from clickstream.io.files import LogFile, ReadClickLogs, compression_of, match_logs
 from clickstream.io.progress import NoteProgress, read_progress
-from clickstream.io.raw_write import WriteRawClicks
+from clickstream.io.raw import WriteRawClicks
 from clickstream.io.report import RunCounts, write_report
 from clickstream.io.sample import SampleOptions, write_log
 from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, setup_sql

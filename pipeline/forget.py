@@ -8,7 +8,7 @@ from dataclasses import replace
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw_store import RawStore
+from clickstream.io.raw import RawStore
 from clickstream.pipeline.changes import show_changes
 from clickstream.pipeline.options import (
     ClickOptions,

@@ -18,8 +18,7 @@ from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, 
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
-from clickstream.io.raw_store import RawStoreConnection
-from clickstream.io.raw_write import WriteRawClicks
+from clickstream.io.raw import RawStoreConnection, WriteRawClicks
 from clickstream.pipeline.health import Limits, default_limits
 from clickstream.pipeline.java_reader import check_reader, read_by_java
 from clickstream.pipeline.job_status import note_end, note_status

@@ -11,9 +11,8 @@ from typing import TypeVar
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
+from clickstream.io.raw import BUCKET_MS, RawStore, RawStoreConnection
 from clickstream.io.raw.sql import SqlRawStoreConnection
-from clickstream.io.raw_clicks import BUCKET_MS
-from clickstream.io.raw_store import RawStore, RawStoreConnection
 from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.options import OutputOptions, RawStoreOptions
 from clickstream.pipeline.output_dir import OutputDir

@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw_clicks import BUCKET_MS
-from clickstream.io.raw_store import Bucket, RawStore
+from clickstream.io.raw import BUCKET_MS, Bucket, RawStore
 from clickstream.pipeline.changes import show_changes
 from clickstream.pipeline.option_values import duration
 from clickstream.pipeline.options import (

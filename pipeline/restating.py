@@ -11,8 +11,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.published_rows import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
-from clickstream.io.raw_read import ReadRawClicks
-from clickstream.io.raw_store import RawStoreConnection
+from clickstream.io.raw import RawStoreConnection, ReadRawClicks
 from clickstream.pipeline.options import MetricOptions
 from clickstream.pipeline.output_dir import rolled_up
 from clickstream.pipeline.running import (

@@ -15,7 +15,7 @@ from e2e.live_stores import Bench, click_of, oracle, straggler, sums_of
 from oracle import Click, Key, Row
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw_store import RawStore
+from clickstream.io.raw.store import RawStore
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.options import read_options

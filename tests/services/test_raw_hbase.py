@@ -16,13 +16,13 @@ from thriftpy2.thrift import TClient
 from thriftpy2.transport import TMemoryBuffer
 
 from clickstream.io.errors import UserError
+from clickstream.io.raw.clicks import BUCKET_MS, SHARDS, keyed
 from clickstream.io.raw.hbase import client as raw_hbase_client
 from clickstream.io.raw.hbase import lease, wire
 from clickstream.io.raw.hbase import rows as raw_hbase_rows
 from clickstream.io.raw.hbase.errors import judge
 from clickstream.io.raw.hbase.store import HBaseRawStoreConnection
-from clickstream.io.raw_clicks import BUCKET_MS, SHARDS, keyed
-from clickstream.io.raw_store import RawStoreUnavailableError, Split
+from clickstream.io.raw.store import RawStoreUnavailableError, Split
 from clickstream.transforms.schema import CLICK_SCHEMA
 
 KEY = [(name, "ascending") for name in ("timestamp", "user_id", "url", "country", "row_key")]

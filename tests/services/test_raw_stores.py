@@ -8,10 +8,10 @@ import pytest
 
 from clickstream.io.errors import UserError
 from clickstream.io.raw.cassandra.store import CassandraRawStoreConnection
+from clickstream.io.raw.clicks import BUCKET_MS, keyed
 from clickstream.io.raw.hbase.store import HBaseRawStoreConnection
 from clickstream.io.raw.sql.store import SqlRawStoreConnection
-from clickstream.io.raw_clicks import BUCKET_MS, keyed
-from clickstream.io.raw_store import RawStore, RawStoreConnection
+from clickstream.io.raw.store import RawStore, RawStoreConnection
 from clickstream.io.sql.connection import SqlConnection
 from clickstream.io.sql.mysql import connect_by_url
 from clickstream.transforms.schema import CLICK_SCHEMA

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw_store import RawStoreUnavailableError
+from clickstream.io.raw.store import RawStoreUnavailableError
 from clickstream.io.secrets import check_secret_reference, resolve_secret
 
 _CONNECT_SECONDS, _REQUEST_SECONDS, _RECONNECT_SECONDS = 10, 20, 1.0

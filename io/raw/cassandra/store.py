@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from clickstream.io import raw_clicks
 from clickstream.io.errors import UserError
+from clickstream.io.raw import clicks as raw_clicks
 from clickstream.io.raw.cassandra import rows as rows_of
 from clickstream.io.raw.cassandra.session import CassandraPlace, one_line_errors, session_at
-from clickstream.io.raw_sql_lease import taken
-from clickstream.io.raw_store import Bucket, Split
+from clickstream.io.raw.lease import taken
+from clickstream.io.raw.store import Bucket, Split
 from clickstream.io.sql import tables
 
 _IN_FLIGHT, _PAGE_ROWS = 16, 5_000

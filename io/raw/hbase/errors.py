@@ -3,7 +3,7 @@
 import re
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw_store import RawStoreUnavailableError
+from clickstream.io.raw.store import RawStoreUnavailableError
 
 
 class ContentRefusedError(UserError):

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 
 from clickstream.io.errors import UserError
 from clickstream.io.raw.hbase.client import HBaseClient
-from clickstream.io.raw_sql_lease import taken
+from clickstream.io.raw.lease import taken
 
 _HELD_MS, _RENEW_SECONDS, _AGAIN_SECONDS = 60_000, 15.0, 5.0
 _ROW, _HOLDER, _NOW = b"lease", b"state:holder", b"state:now"

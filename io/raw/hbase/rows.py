@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io import raw_clicks
+from clickstream.io.raw import clicks as raw_clicks
 from clickstream.io.raw.hbase.wire import fixed_bytes
 from clickstream.transforms.schema import CLICK_SCHEMA
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from clickstream.io.errors import UserError
 from clickstream.io.raw.hbase.client import HBaseClient
-from clickstream.io.raw_store import RawStoreUnavailableError
+from clickstream.io.raw.store import RawStoreUnavailableError
 
 _ENABLED_SECONDS = 20.0
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from clickstream.io import raw_clicks
 from clickstream.io.errors import UserError
+from clickstream.io.raw import clicks as raw_clicks
 from clickstream.io.raw.hbase import rows as rows_of
 from clickstream.io.raw.hbase import wire
 from clickstream.io.raw.hbase.client import HBaseClient, host_and_port
 from clickstream.io.raw.hbase.errors import ContentRefusedError
 from clickstream.io.raw.hbase.lease import hbase_lease
 from clickstream.io.raw.hbase.setup import check_tables, setup_tables
-from clickstream.io.raw_store import Bucket, Split
+from clickstream.io.raw.store import Bucket, Split
 
 _BATCH_ROWS = 2_000
 _TABLE = re.compile(r"(\w+:)?\w[\w.-]*", re.ASCII)

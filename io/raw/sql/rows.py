@@ -8,7 +8,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
-from clickstream.io import raw_clicks
+from clickstream.io.raw import clicks as raw_clicks
 from clickstream.io.sql import column_types, tables
 from clickstream.transforms.schema import CLICK_SCHEMA
 

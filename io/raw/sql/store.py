@@ -12,10 +12,10 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pymysql.cursors import SSCursor
 
-from clickstream.io import raw_clicks
+from clickstream.io.raw import clicks as raw_clicks
+from clickstream.io.raw.lease import sql_lease
 from clickstream.io.raw.sql import rows as rows_of
-from clickstream.io.raw_sql_lease import sql_lease
-from clickstream.io.raw_store import Bucket, Split
+from clickstream.io.raw.store import Bucket, Split
 from clickstream.io.sql import (
     SqlConnection,
     SqlWriter,

@@ -6,8 +6,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickstream.io.raw.clicks import BUCKET_MS, FAMILIES, SHARDS, click_ids, keyed
 from clickstream.io.raw.sql.rows import from_rows, to_columns
-from clickstream.io.raw_clicks import BUCKET_MS, FAMILIES, SHARDS, click_ids, keyed
 from clickstream.transforms.schema import CLICK_SCHEMA
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from clickstream.io import raw_clicks
+from clickstream.io.raw import clicks
 from clickstream.io.raw.cassandra import rows as raw_cassandra_rows
 from clickstream.io.raw.hbase import rows as raw_hbase_rows
 from clickstream.io.raw.sql import rows
@@ -45,4 +45,4 @@ def test_hbase(table, families):
     [line] = re.findall(f"^create '{table}'(.*)$", (FOLDER / "raw_store.hbase").read_text(), re.MULTILINE)
     assert re.findall(r"NAME => '(\w+)', VERSIONS => 1", line) == [family.decode() for family in families]
     splits = re.findall(r"\\x(..)", line)
-    assert splits == [f"{n:02X}" for n in range(1, raw_clicks.SHARDS)] * (table == TABLE)
+    assert splits == [f"{n:02X}" for n in range(1, clicks.SHARDS)] * (table == TABLE)

@@ -14,8 +14,8 @@ from apache_beam.metrics import Metrics
 
 from clickstream.io.outage import OutageLog
 from clickstream.io.patience import Patience
-from clickstream.io.raw_clicks import keyed
-from clickstream.io.raw_store import RawStoreConnection, RawStoreUnavailableError
+from clickstream.io.raw.clicks import keyed
+from clickstream.io.raw.store import RawStoreConnection, RawStoreUnavailableError
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA
 
 _OUTAGE = OutageLog(logging.getLogger(__name__), "The raw store", "clickstream.raw_store")

@@ -8,8 +8,8 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io.raw_clicks import BUCKET_MS
-from clickstream.io.raw_store import RawStoreConnection, Split
+from clickstream.io.raw.clicks import BUCKET_MS
+from clickstream.io.raw.store import RawStoreConnection, Split
 
 
 @dataclass(eq=False)
