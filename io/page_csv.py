@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from clickstream.io.figures import Rejection
 from clickstream.io.page_view import Line, View
-from clickstream.io.sums import GroupSums
+from clickstream.io.results import GroupSums
 from clickstream.transforms.totals import Answer
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from clickstream.io.cells import UNMEASURED, time_cell, users_cell
 from clickstream.io.charts import Html, tag
 from clickstream.io.page_view import Period, View
-from clickstream.io.sums import GroupSums
+from clickstream.io.results import GroupSums
 from clickstream.transforms.totals import Answer
 
 PENDING = "…"

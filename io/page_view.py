@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from clickstream.io.page_address import Address
-from clickstream.io.sums import Extent, GroupSums
+from clickstream.io.results import Extent, GroupSums
 from clickstream.transforms.totals import Answer
 
 

@@ -16,8 +16,7 @@ import pyarrow as pa
 from clickstream.io.errors import UserError
 from clickstream.io.page_address import Address
 from clickstream.io.page_view import View
-from clickstream.io.query import RowFilter
-from clickstream.io.sums import SUMS_SCHEMA, Group, Store
+from clickstream.io.results import SUMS_SCHEMA, Group, RowFilter, Store
 from clickstream.pipeline.page_range import Span, span_before, span_of
 from clickstream.pipeline.page_rows import MOST_ROWS, RowCache
 from clickstream.pipeline.page_views import Asked, Found, step_groups, view_of

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from clickstream.io.page_address import RANGES, Address
-from clickstream.io.sums import Extent
+from clickstream.io.results import Extent
 from clickstream.transforms.time_steps import before, step_edges, step_seconds
 
 MOST_STEPS = 120

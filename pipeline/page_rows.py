@@ -8,8 +8,7 @@ from itertools import groupby
 import polars as pl
 import pyarrow as pa
 
-from clickstream.io.query import RowFilter
-from clickstream.io.sums import Store
+from clickstream.io.results import RowFilter, Store
 from clickstream.transforms.breakdown import GROUPED_COLUMNS, read_sketches
 from clickstream.transforms.covering import Stretch
 

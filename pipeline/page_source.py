@@ -14,10 +14,8 @@ from clickstream.io.figures import Rejection
 from clickstream.io.health import Health, check_health_url, read_health
 from clickstream.io.page_address import Address
 from clickstream.io.page_view import View
+from clickstream.io.results import ElasticsearchStore, SqlStore, Store
 from clickstream.io.sql import SqlConnection, read_rejections
-from clickstream.io.sums import Store
-from clickstream.io.sums_elasticsearch import ElasticsearchStore
-from clickstream.io.sums_sql import SqlStore
 from clickstream.pipeline.live_options import PageOptions
 from clickstream.pipeline.options import MetricOptions, OutputOptions
 from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream.io.page_view import Line, Listing, Period, Step, View
-from clickstream.io.query import RowFilter
-from clickstream.io.sums import GroupSums
+from clickstream.io.results import GroupSums, RowFilter
 from clickstream.pipeline.page_range import Span
 from clickstream.transforms.covering import Stretch
 from clickstream.transforms.sketches import Int64s

@@ -8,9 +8,7 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.query import RowFilter
-from clickstream.io.query_elasticsearch import read_elasticsearch_rows
-from clickstream.io.query_sql import read_sql_rows
+from clickstream.io.results import RowFilter, read_elasticsearch_rows, read_sql_rows
 from clickstream.pipeline.options import ClickOptions, OutputOptions, job_parser, read_options
 from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table

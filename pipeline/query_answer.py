@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from clickstream.io.charts import visible
-from clickstream.io.query import RowFilter
+from clickstream.io.results import RowFilter
 from clickstream.transforms.sketches import Users
 from clickstream.transforms.totals import Answer
 

@@ -10,8 +10,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from clickstream.io.published_rows import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
 from clickstream.io.raw import RawStoreConnection, ReadRawClicks
+from clickstream.io.results import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
 from clickstream.pipeline.options import MetricOptions
 from clickstream.pipeline.output_dir import rolled_up
 from clickstream.pipeline.running import (

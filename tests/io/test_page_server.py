@@ -18,8 +18,8 @@ from clickstream.io.figures import Rejection
 from clickstream.io.health import Health
 from clickstream.io.page_csv import safe_text
 from clickstream.io.page_server import bind, page_app, serve
+from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import SqlConnection, tables
-from clickstream.io.sums_sql import SqlStore
 from clickstream.pipeline.page_answers import PageAnswers
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"

@@ -11,9 +11,9 @@ from sums import chosen, grouped
 from clickstream.io import sql
 from clickstream.io.errors import UserError
 from clickstream.io.page_address import Address, read_address
-from clickstream.io.query import RowFilter
+from clickstream.io.results.row_filter import RowFilter
+from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import SqlConnection, tables
-from clickstream.io.sums_sql import SqlStore
 from clickstream.pipeline import page_answers
 from clickstream.pipeline.page_answers import PageAnswers
 

@@ -6,7 +6,7 @@ import pytest
 from crowd import START, WINDOW, crowd, expect, table_of
 
 from clickstream.io import sql
-from clickstream.io.query import RowFilter
+from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.sql import SqlConnection, tables
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.option_values import moment

@@ -17,8 +17,8 @@ from selenium.webdriver.common.keys import Keys
 
 from clickstream.io import sql
 from clickstream.io.charts import visible
-from clickstream.io.query import RowFilter
-from clickstream.io.query_sql import read_sql_rows
+from clickstream.io.results.row_filter import RowFilter
+from clickstream.io.results.sql_rows import read_sql_rows
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.__main__ import main

@@ -16,9 +16,9 @@ from clickstream.io import sql
 from clickstream.io.elasticsearch.actions import ElasticsearchError, bulk_body
 from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
 from clickstream.io.errors import UserError
-from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter
-from clickstream.io.query_elasticsearch import read_elasticsearch_rows
-from clickstream.io.query_sql import read_sql_rows
+from clickstream.io.results.elasticsearch_rows import read_elasticsearch_rows
+from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter
+from clickstream.io.results.sql_rows import read_sql_rows
 from clickstream.io.sql import SqlConnection, tables
 from clickstream.io.sql import mysql as mysql_sink
 from clickstream.transforms.limits import LONGEST_SECONDS

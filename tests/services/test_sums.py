@@ -8,14 +8,15 @@ from rows import UNMEASURED, metric
 from rows import table_of as table_of_rows
 from sums import HOSTILE, check_store
 
-from clickstream.io import sql, sums_elasticsearch
+from clickstream.io import sql
 from clickstream.io.elasticsearch.actions import ElasticsearchError, bulk_body
 from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
-from clickstream.io.query import RowFilter
+from clickstream.io.results import elasticsearch_sums
+from clickstream.io.results.elasticsearch_sums import ElasticsearchStore
+from clickstream.io.results.row_filter import RowFilter
+from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import mysql as mysql_sink
 from clickstream.io.sql import tables
-from clickstream.io.sums_elasticsearch import ElasticsearchStore
-from clickstream.io.sums_sql import SqlStore
 
 SEEN = [*crowd(3, windows=40), HOSTILE]
 UNKNOWN = [metric(0, 0, **UNMEASURED | {"timed_clicks": 0, "time_spent_seconds": 0.0}), metric(1, 0)]
@@ -52,7 +53,7 @@ def test_sums_of_elasticsearch_are_those_of_the_rows(elasticsearch, monkeypatch)
     """Also when they come in many answers."""
     store = elasticsearch_store(elasticsearch, table_of(SEEN))
     check_store(store, SEEN)
-    monkeypatch.setattr(sums_elasticsearch, "_PAGE", 7)
+    monkeypatch.setattr(elasticsearch_sums, "_PAGE", 7)
     check_store(store, SEEN, filters=4)
     store = elasticsearch_store(elasticsearch, table_of_rows(UNKNOWN))
     assert store.by_time(RowFilter())["sessions"].to_pylist() == [None, 2]

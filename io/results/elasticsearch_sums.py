@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from clickstream.io.elasticsearch import DEFAULT_INDEX, ElasticsearchConnection, ask, check_index_name
-from clickstream.io.query import RowFilter
-from clickstream.io.query_elasticsearch import query_of, read_elasticsearch_rows
-from clickstream.io.sums import SUMS_SCHEMA, Extent, Group, GroupSums
+from clickstream.io.results.elasticsearch_rows import query_of, read_elasticsearch_rows
+from clickstream.io.results.row_filter import RowFilter
+from clickstream.io.results.sums import SUMS_SCHEMA, Extent, Group, GroupSums
 
 _PAGE = 10_000  # groups an answer
 _SUMMED = ("clicks", "timed_clicks", "sessions", "bounces", "time_spent_seconds")

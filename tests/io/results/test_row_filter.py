@@ -9,8 +9,8 @@ from crowd import START, WINDOW, crowd, table_of
 
 from clickstream.io import sql
 from clickstream.io.errors import UserError
-from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
-from clickstream.io.query_sql import read_sql_rows
+from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
+from clickstream.io.results.sql_rows import read_sql_rows
 from clickstream.io.sql import SqlConnection, tables
 
 SEEN = crowd(1, windows=60, sketch_size=16)

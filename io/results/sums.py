@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from clickstream.io.query import RowFilter
+from clickstream.io.results.row_filter import RowFilter
 
 Group = Literal["url", "country"]
 ADDED = ("clicks", "timed_clicks", "sessions", "bounces")

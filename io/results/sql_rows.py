@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
+from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
 from clickstream.io.sql import SqlConnection, UrlHashes, column_types, one_line_errors, page_metrics_table
 
 _TIMES = ("window_start", "window_end")

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from clickstream.io.elasticsearch import ElasticsearchConnection, ask
 from clickstream.io.errors import UserError
-from clickstream.io.query import RowFilter
-from clickstream.io.query_elasticsearch import read_elasticsearch_rows
-from clickstream.io.query_sql import read_sql_rows
+from clickstream.io.results.elasticsearch_rows import read_elasticsearch_rows
+from clickstream.io.results.row_filter import RowFilter
+from clickstream.io.results.sql_rows import read_sql_rows
 from clickstream.io.sql import SqlConnection
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from elasticsearch import Elasticsearch
 
 from clickstream.io.elasticsearch import ElasticsearchConnection, ElasticsearchError, ask, check_index_name, perform
-from clickstream.io.query import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
+from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
 
 _KEEP_ALIVE = "5m"  # from page to page
 _EMBEDDED = ("time_spent_histogram", "users_sketch")  # texts of JSON in a row, JSON itself in a document

@@ -8,9 +8,9 @@ from sums import HOSTILE, check_store
 
 from clickstream.io import sql
 from clickstream.io.errors import UserError
-from clickstream.io.query import RowFilter
+from clickstream.io.results.row_filter import RowFilter
+from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import SqlConnection, tables
-from clickstream.io.sums_sql import SqlStore
 
 
 def store_of(path, table=None):

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from clickstream.io.query import RowFilter
-from clickstream.io.query_sql import conditions_of, read_sql_rows
+from clickstream.io.results.row_filter import RowFilter
+from clickstream.io.results.sql_rows import conditions_of, read_sql_rows
+from clickstream.io.results.sums import SUMS_SCHEMA, Extent, Group, GroupSums
 from clickstream.io.sql import SqlConnection, column_types, one_line_errors, page_metrics_table
-from clickstream.io.sums import SUMS_SCHEMA, Extent, Group, GroupSums
 
 _SUMMED = ("clicks", "timed_clicks", "sessions", "bounces", "time_spent_seconds")
 _GROUPS = {"url": "url_hash", "country": "country"}
