@@ -14,8 +14,7 @@ from typing import Any, NoReturn
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import load_kafka_config
-from clickstream.io.sample import SampleOptions, write_log
-from clickstream.io.sample_feed import feed_topic
+from clickstream.io.sample import SampleOptions, feed_topic, write_log
 
 _NO_END = 10**12
 _TOPIC = "clickstream"

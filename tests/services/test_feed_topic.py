@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from clickstream.io.errors import UserError
 from clickstream.io.sample import SampleOptions, sample_records
-from clickstream.io.sample_feed import feed_topic
+from clickstream.io.sample.feed import feed_topic
 from clickstream.pipeline.generate import main
 
 OPTIONS = SampleOptions(events=20_000, broken_share=0.02)

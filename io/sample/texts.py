@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io.sample_options import SampleOptions
-from clickstream.io.sample_tables import AGENTS, BROKEN_KINDS, CATEGORIES, DRESSES, PLACES, THINGS
-from clickstream.io.sample_visits import LONGEST_DWELL, Rows
+from clickstream.io.sample.options import SampleOptions
+from clickstream.io.sample.tables import AGENTS, BROKEN_KINDS, CATEGORIES, DRESSES, PLACES, THINGS
+from clickstream.io.sample.visits import LONGEST_DWELL, Rows
 
 
 class Texts:

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from clickstream.io.sample_options import SampleOptions
-from clickstream.io.sample_tables import BROKEN_KINDS, DRESSES, HOURS
+from clickstream.io.sample.options import SampleOptions
+from clickstream.io.sample.tables import BROKEN_KINDS, DRESSES, HOURS
 
 Rows: TypeAlias = npt.NDArray[Any]  # of ROW, or of numbers
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from clickstream.io.sample_tables import PLACES
+from clickstream.io.sample.tables import PLACES
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import numpy as np
 import zstandard
 
 from clickstream.io.errors import UserError
-from clickstream.io.sample_options import SampleOptions
-from clickstream.io.sample_texts import Texts
-from clickstream.io.sample_visits import ROW, Rows, Visits, daily_curve
+from clickstream.io.sample.options import SampleOptions
+from clickstream.io.sample.texts import Texts
+from clickstream.io.sample.visits import ROW, Rows, Visits, daily_curve
 
 __all__ = [
     "BATCH",

@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import KafkaConfig, KafkaConnection, open_consumer, resolve_kafka_config
-from clickstream.io.sample import Meter, Progress, Stop, live_records, never, sample_records
-from clickstream.io.sample_options import SampleOptions
+from clickstream.io.sample.log import Meter, Progress, Stop, live_records, never, sample_records
+from clickstream.io.sample.options import SampleOptions
 
 _CONNECT_SECONDS, _PATIENCE_SECONDS = 10, 60
 _PRODUCER_SETTINGS: KafkaConfig = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from clickstream.io.errors import UserError
 from clickstream.io.sample import BATCH, SampleOptions, live_records, sample_records, write_log
-from clickstream.io.sample_tables import BROKEN_KINDS
+from clickstream.io.sample.tables import BROKEN_KINDS
 from clickstream.transforms.parse import ParseOptions, parse_clicks
 from clickstream.transforms.schema import RawBatch
 from clickstream.transforms.urls import normalise_url
