@@ -21,7 +21,7 @@ EARLIEST, LATEST = -2, -1  # what Kafka's offset look-up calls them
 _ANSWER_SECONDS = 10.0
 _COMPLETE_UNTIL = "complete_until_ms="  # in the metadata of a committed offset
 
-_LOG = logging.getLogger("clickstream.io.kafka.read.step.librdkafka")
+_LOG = logging.getLogger("clickstream.io.kafka.librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False  # librdkafka repeats itself each second while a broker is away; add a handler to see it
 
