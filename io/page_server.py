@@ -19,7 +19,7 @@ from starlette.routing import Route
 from clickstream.io.charts import Html, joined, tag
 from clickstream.io.errors import UserError
 from clickstream.io.figures import Rejection
-from clickstream.io.health import Health
+from clickstream.io.health_client import Health
 from clickstream.io.page_address import Address, read_address
 from clickstream.io.page_clicks import clicks_page
 from clickstream.io.page_csv import rejected_csv, view_csv

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from clickstream.io.cells import UNMEASURED, rejections_table, tiles
 from clickstream.io.charts import Html, duration, joined, moment, table, tag
 from clickstream.io.figures import Rejection
-from clickstream.io.health import Health
+from clickstream.io.health_client import Health
 from clickstream.io.page_html import page
 
 NO_JOB = (

@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.figures import Rejection
-from clickstream.io.health import Health, check_health_url, read_health
+from clickstream.io.health_client import Health, check_health_url, read_health
 from clickstream.io.page_address import Address
 from clickstream.io.page_view import View
 from clickstream.io.results import ElasticsearchStore, SqlStore, Store

@@ -32,7 +32,7 @@ from clickstream.io.elasticsearch.index import (
     send_bulk,
 )
 from clickstream.io.outage import OutageLog
-from clickstream.io.patience import Patience
+from clickstream.io.retry import Patience
 from clickstream.io.stored_rows import StoredRows, StoredWindows
 from clickstream.transforms.schema import REJECTED_SCHEMA
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from clickstream.io.outage import OutageLog
-from clickstream.io.patience import Patience
 from clickstream.io.raw.clicks import keyed
 from clickstream.io.raw.store import RawStoreConnection, RawStoreUnavailableError
+from clickstream.io.retry import Patience
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA
 
 _OUTAGE = OutageLog(logging.getLogger(__name__), "The raw store", "clickstream.raw_store")

@@ -15,7 +15,7 @@ from html_page import Page
 from clickstream.io import sql
 from clickstream.io.errors import UserError
 from clickstream.io.figures import Rejection
-from clickstream.io.health import Health
+from clickstream.io.health_client import Health
 from clickstream.io.page_csv import safe_text
 from clickstream.io.page_server import bind, page_app, serve
 from clickstream.io.results.sql_sums import SqlStore
