@@ -16,9 +16,9 @@ from clickstream.io.elasticsearch import WriteBulkFile
 from clickstream.io.files import LogFile, ReadClickLogs, compression_of, match_logs
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.raw import WriteRawClicks
-from clickstream.io.report import RunCounts, write_report
 from clickstream.io.sample import SampleOptions, write_log
 from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, setup_sql
+from clickstream.page.report import RunCounts, write_report
 from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options

@@ -9,8 +9,8 @@ from contextlib import suppress
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.page_address import Address
 from clickstream.io.secrets import resolve_secret
+from clickstream.page.address import Address
 from clickstream.pipeline.live_options import PageOptions
 from clickstream.pipeline.options import MetricOptions, OutputOptions, job_parser, read_options
 from clickstream.pipeline.page_beside import end_with_parent
@@ -51,7 +51,7 @@ def show(options: PipelineOptions, source: PageSource, stop: threading.Event) ->
         UserError: The page's libraries aren't installed, a token is none, or the port is taken.
     """
     try:
-        from clickstream.io.page_server import address_of, bind, is_loopback, page_app, serve
+        from clickstream.page.server import address_of, bind, is_loopback, page_app, serve
     except ModuleNotFoundError as error:
         message = f"The page needs {error.name}: pip install 'clickstream-beam[page]'."
         raise UserError(message) from None

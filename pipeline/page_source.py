@@ -10,16 +10,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.figures import Rejection
 from clickstream.io.health_client import Health, check_health_url, read_health
-from clickstream.io.page_address import Address
-from clickstream.io.page_view import View
 from clickstream.io.results import ElasticsearchStore, SqlStore, Store
 from clickstream.io.sql import SqlConnection, read_rejections
+from clickstream.page.address import Address
+from clickstream.page.answers import WAIT_SECONDS, PageAnswers
+from clickstream.page.report_figures import Rejection
+from clickstream.page.view import View
 from clickstream.pipeline.live_options import PageOptions
 from clickstream.pipeline.options import MetricOptions, OutputOptions
 from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up
-from clickstream.pipeline.page_answers import WAIT_SECONDS, PageAnswers
 from clickstream.pipeline.sinks import dead_letters_of, elasticsearch_of, server_of
 
 _ROLLUPS = ("1d", "1h")  # the longest first

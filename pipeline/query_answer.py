@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from clickstream.io.charts import visible
 from clickstream.io.results import RowFilter
+from clickstream.page.markup import visible
 from clickstream.transforms.sketches import Users
 from clickstream.transforms.totals import Answer
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clickstream.io.charts import shortened, visible
-from clickstream.io.figures import Figures, Page
+from clickstream.page.markup import shortened, visible
+from clickstream.page.report_figures import Figures, Page
 from clickstream.pipeline.counts import Counts
 from clickstream.pipeline.output_dir import OutputDir
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from oracle import distinct, expected_visits, read_click
 
-from clickstream.io.charts import duration
+from clickstream.page.markup import duration
 
 
 class Choice(NamedTuple):

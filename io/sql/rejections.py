@@ -2,10 +2,10 @@
 
 import sqlalchemy as sa
 
-from clickstream.io.figures import RAW_SHOWN, Rejection
 from clickstream.io.sql.connection import SqlConnection
 from clickstream.io.sql.errors import one_line_errors
 from clickstream.io.sql.tables import dead_letters_table
+from clickstream.page.report_figures import RAW_SHOWN, Rejection
 
 _MOST_REASONS = 50
 

@@ -16,11 +16,11 @@ from page_oracle import Choice, Oracle, visits_of
 from selenium.webdriver.common.keys import Keys
 
 from clickstream.io import sql
-from clickstream.io.charts import visible
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.results.sql_rows import read_sql_rows
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.sql import SqlConnection
+from clickstream.page.markup import visible
 from clickstream.pipeline.__main__ import main
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 from tests.services.chromium import look

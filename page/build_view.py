@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io.page_view import Line, Listing, Period, Step, View
 from clickstream.io.results import GroupSums, RowFilter
-from clickstream.pipeline.page_range import Span
+from clickstream.page.span import Span
+from clickstream.page.view import Line, Listing, Period, Step, View
 from clickstream.transforms.covering import Stretch
 from clickstream.transforms.sketches import Int64s
 from clickstream.transforms.totals import Answer

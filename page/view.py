@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from clickstream.io.page_address import Address
 from clickstream.io.results import Extent, GroupSums
+from clickstream.page.address import Address
 from clickstream.transforms.totals import Answer
 
 

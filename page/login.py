@@ -1,7 +1,7 @@
 """The page that asks for the token."""
 
-from clickstream.io.charts import Html, tag
-from clickstream.io.page_html import alert
+from clickstream.page.frame import alert
+from clickstream.page.markup import Html, tag
 
 
 def login_page(*, wrong: bool = False) -> str:

@@ -4,9 +4,9 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from clickstream.io.figures import Rejection
-from clickstream.io.page_view import Line, View
 from clickstream.io.results import GroupSums
+from clickstream.page.report_figures import Rejection
+from clickstream.page.view import Line, View
 from clickstream.transforms.totals import Answer
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -16,17 +16,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from clickstream.io.charts import Html, joined, tag
 from clickstream.io.errors import UserError
-from clickstream.io.figures import Rejection
 from clickstream.io.health_client import Health
-from clickstream.io.page_address import Address, read_address
-from clickstream.io.page_clicks import clicks_page
-from clickstream.io.page_csv import rejected_csv, view_csv
-from clickstream.io.page_guard import LOOPBACK, App, Guard
-from clickstream.io.page_html import alert, page
-from clickstream.io.page_tabs import health_page, rejected_page
-from clickstream.io.page_view import View
+from clickstream.page.address import Address, read_address
+from clickstream.page.clicks_tab import clicks_page
+from clickstream.page.downloads import rejected_csv, view_csv
+from clickstream.page.frame import alert, page
+from clickstream.page.guard import LOOPBACK, App, Guard
+from clickstream.page.markup import Html, joined, tag
+from clickstream.page.other_tabs import health_page, rejected_page
+from clickstream.page.report_figures import Rejection
+from clickstream.page.view import View
 
 USUAL_PORT = 8350
 _PORTS_TRIED = 50

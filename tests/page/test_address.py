@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.io.errors import UserError
-from clickstream.io.page_address import RANGES, Address, read_address
+from clickstream.page.address import RANGES, Address, read_address
 
 ZONES = st.sampled_from(["UTC", "Asia/Kolkata", "Europe/Berlin", "America/New_York"])
 TEXTS = st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).filter(

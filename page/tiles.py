@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from clickstream.io.cells import UNMEASURED, time_cell, users_cell
-from clickstream.io.charts import Html, tag
-from clickstream.io.page_view import Period, View
 from clickstream.io.results import GroupSums
+from clickstream.page.markup import Html, tag
+from clickstream.page.table_cells import UNMEASURED, time_cell, users_cell
+from clickstream.page.view import Period, View
 from clickstream.transforms.totals import Answer
 
 PENDING = "…"

@@ -4,8 +4,8 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from clickstream.io.page_address import RANGES, Address
 from clickstream.io.results import Extent
+from clickstream.page.address import RANGES, Address
 from clickstream.transforms.time_steps import before, step_edges, step_seconds
 
 MOST_STEPS = 120

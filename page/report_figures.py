@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import orjson
 
-from clickstream.io.charts import DAY, NICE_SECONDS, utc
 from clickstream.io.errors import UserError
+from clickstream.page.markup import DAY, NICE_SECONDS, utc
 from clickstream.transforms.sketches import Floats, Int64s, Users, UserUnion, merge_histograms, quantile
 
 MOST_POINTS = 300

@@ -14,12 +14,12 @@ import polars as pl
 import pyarrow as pa
 
 from clickstream.io.errors import UserError
-from clickstream.io.page_address import Address
-from clickstream.io.page_view import View
 from clickstream.io.results import SUMS_SCHEMA, Group, RowFilter, Store
-from clickstream.pipeline.page_range import Span, span_before, span_of
-from clickstream.pipeline.page_rows import MOST_ROWS, RowCache
-from clickstream.pipeline.page_views import Asked, Found, step_groups, view_of
+from clickstream.page.address import Address
+from clickstream.page.build_view import Asked, Found, step_groups, view_of
+from clickstream.page.row_cache import MOST_ROWS, RowCache
+from clickstream.page.span import Span, span_before, span_of
+from clickstream.page.view import View
 from clickstream.transforms.breakdown import break_down
 from clickstream.transforms.covering import cover
 from clickstream.transforms.totals import Answer

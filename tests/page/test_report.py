@@ -15,11 +15,11 @@ from html_page import Page
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.io.charts import duration
 from clickstream.io.errors import UserError
-from clickstream.io.figures import MOST_HISTOGRAMS, MOST_POINTS, _bucket_seconds, read_figures
-from clickstream.io.report import RunCounts, render_report, write_report
 from clickstream.io.sql.tables import METRICS_COLUMNS, dead_letters_table, page_metrics_table
+from clickstream.page.markup import duration
+from clickstream.page.report import RunCounts, render_report, write_report
+from clickstream.page.report_figures import MOST_HISTOGRAMS, MOST_POINTS, _bucket_seconds, read_figures
 
 START = datetime(2025, 3, 14, tzinfo=timezone.utc)
 LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href", "ping", "style"}

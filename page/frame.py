@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from clickstream.io.charts import Html, joined, moment, tag
-from clickstream.io.page_address import RANGES, Address, local_text
-from clickstream.io.page_view import View
+from clickstream.page.address import RANGES, Address, local_text
+from clickstream.page.markup import Html, joined, moment, tag
+from clickstream.page.view import View
 
 TABS = {"/": "Clicks", "/rejected": "Rejected and late", "/health": "Health"}
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from clickstream.io.cells import UNMEASURED, caption_of, count_of, time_cell
-from clickstream.io.charts import Html, bar, duration, foreign, joined, moment, table, tag
-from clickstream.io.page_address import RANGES
-from clickstream.io.page_html import filters, page, span_text
-from clickstream.io.page_tiles import change, estimate, known, mean, tiles, time, users
-from clickstream.io.page_view import Line, Listing, Period, View
-from clickstream.io.time_chart import time_chart
+from clickstream.page.address import RANGES
+from clickstream.page.frame import filters, page, span_text
+from clickstream.page.markup import Html, bar, duration, foreign, joined, moment, table, tag
+from clickstream.page.table_cells import UNMEASURED, caption_of, count_of, time_cell
+from clickstream.page.tiles import change, estimate, known, mean, tiles, time, users
+from clickstream.page.time_chart import time_chart
+from clickstream.page.view import Line, Listing, Period, View
 
 HEADINGS = ("Clicks", "Users", "Mean time", "Median", "P90", "Time known")
 _OFTEN, _SOON, _AWAY = 10.0, 1.0, 3.0  # seconds

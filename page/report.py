@@ -9,11 +9,19 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from clickstream.io.cells import UNMEASURED, caption_of, count_of, rejections_table, tiles, time_cell, users_cell
-from clickstream.io.charts import NICE_SECONDS, Html, bar, duration, foreign, joined, moment, table, tag
 from clickstream.io.errors import UserError
-from clickstream.io.figures import BANDS, Bucket, Country, Figures, OverTime, Page, read_figures
-from clickstream.io.time_chart import time_chart
+from clickstream.page.markup import NICE_SECONDS, Html, bar, duration, foreign, joined, moment, table, tag
+from clickstream.page.report_figures import BANDS, Bucket, Country, Figures, OverTime, Page, read_figures
+from clickstream.page.table_cells import (
+    UNMEASURED,
+    caption_of,
+    count_of,
+    rejections_table,
+    tiles,
+    time_cell,
+    users_cell,
+)
+from clickstream.page.time_chart import time_chart
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from itertools import groupby
 
-from clickstream.io.charts import DAY, MINUTE, NICE_NUMBERS, NICE_SECONDS, Html, moment, tag, utc
+from clickstream.page.markup import DAY, MINUTE, NICE_NUMBERS, NICE_SECONDS, Html, moment, tag, utc
 
 PLOT_TOP, PLOT_HEIGHT = 22, 170  # pixels
 Values = Sequence[float | None]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-from clickstream.io.cells import UNMEASURED, rejections_table, tiles
-from clickstream.io.charts import Html, duration, joined, moment, table, tag
-from clickstream.io.figures import Rejection
 from clickstream.io.health_client import Health
-from clickstream.io.page_html import page
+from clickstream.page.frame import page
+from clickstream.page.markup import Html, duration, joined, moment, table, tag
+from clickstream.page.report_figures import Rejection
+from clickstream.page.table_cells import UNMEASURED, rejections_table, tiles
 
 NO_JOB = (
     "No live job is connected. The page of ./run_local.sh --page knows its job; beside another, start the page with "

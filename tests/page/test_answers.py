@@ -10,12 +10,12 @@ from sums import chosen, grouped
 
 from clickstream.io import sql
 from clickstream.io.errors import UserError
-from clickstream.io.page_address import Address, read_address
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import SqlConnection, tables
-from clickstream.pipeline import page_answers
-from clickstream.pipeline.page_answers import PageAnswers
+from clickstream.page import answers as page_answers
+from clickstream.page.address import Address, read_address
+from clickstream.page.answers import PageAnswers
 
 SEEN = crowd(5, windows=2 * 288, sketch_size=60)
 NOON = START + timedelta(days=1, hours=12)
