@@ -11,7 +11,7 @@ from clickstream.io.kafka import ReadFromKafka
 from clickstream.pipeline.options import MetricOptions, read_options
 from clickstream.pipeline.running import measure_step, parse_options
 from clickstream.transforms import AggregateByPage, ParseClicks
-from clickstream.transforms.event_time import LatestEventTime
+from clickstream.transforms.parse.event_time import LatestEventTime
 
 
 def main(servers: str, topic: str, *argv: str) -> None:

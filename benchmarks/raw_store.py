@@ -32,7 +32,7 @@ from clickstream.pipeline.options import read_options
 from clickstream.pipeline.raw import needed_raw_store, set_up_raw_store
 from clickstream.pipeline.running import quiet_beam
 from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, ParseOptions, RawBatch
-from clickstream.transforms.parse import parse_clicks
+from clickstream.transforms.parse.clicks import parse_clicks
 
 CLIENTS: dict[str, Any] = {"mysql": mysql_client, "cassandra": cassandra_client, "hbase": hbase_client}
 _FOR_EVER = (0, 1 << 42)

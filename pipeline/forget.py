@@ -23,7 +23,7 @@ from clickstream.pipeline.reprocess import around_ms, leased, stretches
 from clickstream.pipeline.restating import Restating
 from clickstream.pipeline.running import user_key
 from clickstream.pipeline.sinks import sinks_of
-from clickstream.transforms.pseudonyms import Pseudonyms
+from clickstream.transforms.parse import Pseudonyms
 
 
 class ForgetOptions(PipelineOptions):

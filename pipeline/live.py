@@ -43,7 +43,7 @@ from clickstream.pipeline.status import LiveStatus
 from clickstream.pipeline.stopping import stop_on_signals
 from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING
 from clickstream.transforms import CutByWindow, MeasureTimeSpent, PaneTimes, ParseClicks, SumByPage
-from clickstream.transforms.event_time import LatestEventTime
+from clickstream.transforms.parse import LatestEventTime
 from clickstream.transforms.periods import RestartTime
 
 LATE_SECONDS = 5.0

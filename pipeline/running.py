@@ -12,8 +12,7 @@ from clickstream.io.secrets import check_secret_reference, resolve_secret
 from clickstream.pipeline.live_options import LiveOptions
 from clickstream.pipeline.options import ClickOptions, MetricOptions, RawStoreOptions
 from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, Periods, TimeSpentPolicy
-from clickstream.transforms.parse import ALL_COLUMNS
-from clickstream.transforms.pseudonyms import Pseudonyms
+from clickstream.transforms.parse import ALL_COLUMNS, Pseudonyms
 
 _LIVE_MAX_AGE_SECONDS = 7 * 86_400.0
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from clickstream.transforms.urls import UrlError, normalise_url
+from clickstream.transforms.parse.urls import UrlError, normalise_url
 
 Key = tuple[int, str, str]  # window_start in ms, url, country
 

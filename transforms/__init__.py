@@ -3,8 +3,7 @@
 from clickstream.transforms.aggregate_step import AggregateByPage, CutByWindow, SumByPage
 from clickstream.transforms.measure import TimeSpentPolicy
 from clickstream.transforms.measure_step import MeasureTimeSpent
-from clickstream.transforms.parse import METRIC_COLUMNS, ParseOptions
-from clickstream.transforms.parse_step import BatchClicks, ParseClicks
+from clickstream.transforms.parse import METRIC_COLUMNS, BatchClicks, ParseClicks, ParseOptions
 from clickstream.transforms.periods import Periods
 from clickstream.transforms.schema import CLICK_SCHEMA, PAGE_METRICS_SCHEMA, REJECTED_SCHEMA, RawBatch
 from clickstream.transforms.window_sums import PaneTimes

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.transforms.decode import decode_records
 from clickstream.transforms.lines import Lines, as_lines, total_bytes
+from clickstream.transforms.parse.decode import decode_records
 
 texts = st.lists(st.sampled_from([b"\n", b"", b"a", b"{}", b'{"a":', b"1}", b"\r", b" ", b"\xff"])).map(b"".join)
 

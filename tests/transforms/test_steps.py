@@ -28,8 +28,8 @@ from clickstream.transforms import (
 )
 from clickstream.transforms.aggregate_step import _SpreadWindows
 from clickstream.transforms.arrow import ArrowTableCoder
-from clickstream.transforms.parse import parse_clicks
-from clickstream.transforms.parse_step import _to_bytes
+from clickstream.transforms.parse.clicks import parse_clicks
+from clickstream.transforms.parse.step import _to_bytes
 from clickstream.transforms.schema import Span
 
 START = 1_793_527_200  # a multiple of 300

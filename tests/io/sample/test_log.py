@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from clickstream.io.errors import UserError
 from clickstream.io.sample import BATCH, SampleOptions, live_records, sample_records, write_log
 from clickstream.io.sample.tables import BROKEN_KINDS
-from clickstream.transforms.parse import ParseOptions, parse_clicks
+from clickstream.transforms.parse.clicks import ParseOptions, parse_clicks
+from clickstream.transforms.parse.urls import normalise_url
 from clickstream.transforms.schema import RawBatch
-from clickstream.transforms.urls import normalise_url
 
 SOUND = SampleOptions(events=60_000, broken_share=0)
 NOW_MS = 1_780_000_000_000  # 2026

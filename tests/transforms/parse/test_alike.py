@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream.io.sample import SampleOptions, sample_records
-from clickstream.transforms import alike, decode
-from clickstream.transforms.alike import decode_alike
-from clickstream.transforms.columns import as_list
-from clickstream.transforms.cutting import cut_lines
-from clickstream.transforms.decode import Decoded, decode_records
 from clickstream.transforms.lines import Lines, as_lines
-from clickstream.transforms.patterns import pattern_of
-from clickstream.transforms.records import FlatRecord
+from clickstream.transforms.parse import alike, decode
+from clickstream.transforms.parse.alike import decode_alike
+from clickstream.transforms.parse.columns import as_list
+from clickstream.transforms.parse.cutting import cut_lines
+from clickstream.transforms.parse.decode import Decoded, decode_records
+from clickstream.transforms.parse.patterns import pattern_of
+from clickstream.transforms.parse.records import FlatRecord
 
 NAMES = tuple(name for name in FlatRecord.__struct_fields__ if name != "click_data")
 LIMIT = 2_000

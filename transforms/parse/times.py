@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.columns import Column, as_array, as_list
+from clickstream.transforms.parse.columns import Column, as_array, as_list
 
 Millis = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

@@ -6,8 +6,8 @@ from base64 import urlsafe_b64decode
 from binascii import b2a_base64
 from typing import NoReturn
 
-from clickstream.transforms.columns import Column, as_list
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
+from clickstream.transforms.parse.columns import Column, as_list
 
 MIN_KEY_BYTES = 16
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream.transforms.urls import TRACKING_PARAMETERS, UrlError, normalise_url
+from clickstream.transforms.parse.urls import TRACKING_PARAMETERS, UrlError, normalise_url
 
 SAME_PAGE = {
     "HTTPS://WWW.Example.COM/Shop": "https://www.example.com/Shop",

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import read_time
 
-from clickstream.transforms.times import to_epoch_ms
+from clickstream.transforms.parse.times import to_epoch_ms
 
 TEN = 1_767_261_600_000  # 2026-01-01T10:00:00Z
 TIMES = {

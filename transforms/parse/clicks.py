@@ -11,15 +11,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms import checks as check
-from clickstream.transforms.columns import as_array
-from clickstream.transforms.decode import Decoded, Refusal, decode_records
-from clickstream.transforms.hidden_ids import stand_in, without_ids
 from clickstream.transforms.limits import MAX_COUNTRY_LENGTH
+from clickstream.transforms.parse import checks as check
+from clickstream.transforms.parse.columns import as_array
+from clickstream.transforms.parse.decode import Decoded, Refusal, decode_records
+from clickstream.transforms.parse.hidden_ids import stand_in, without_ids
+from clickstream.transforms.parse.pseudonyms import Pseudonyms
+from clickstream.transforms.parse.times import Millis
 from clickstream.transforms.periods import Periods
-from clickstream.transforms.pseudonyms import Pseudonyms
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
-from clickstream.transforms.times import Millis
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 ALL_COLUMNS = tuple(CLICK_SCHEMA.names)

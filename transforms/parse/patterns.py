@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from clickstream.transforms.records import FAMILIES, FlatRecord, flat_decoder, is_flat, nested_decoder
+from clickstream.transforms.parse.records import FAMILIES, FlatRecord, flat_decoder, is_flat, nested_decoder
 
 Tree: TypeAlias = dict[str, Any]
 

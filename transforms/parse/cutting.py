@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.columns import Column
 from clickstream.transforms.limits import LONGEST_SECONDS
 from clickstream.transforms.lines import Characters, Lines, Mask, Places
+from clickstream.transforms.parse.columns import Column
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

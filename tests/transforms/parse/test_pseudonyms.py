@@ -22,12 +22,13 @@ from oracle import as_oracle_rows
 
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.secrets import resolve_secret
-from clickstream.transforms import METRIC_COLUMNS, ParseClicks, ParseOptions, RawBatch, TimeSpentPolicy, pseudonyms
+from clickstream.transforms import METRIC_COLUMNS, ParseClicks, ParseOptions, RawBatch, TimeSpentPolicy
 from clickstream.transforms.aggregate import iterate_metrics
-from clickstream.transforms.hidden_ids import stand_in, without_ids
 from clickstream.transforms.measure import measure_time_spent
-from clickstream.transforms.parse import ParsedBatch, parse_clicks
-from clickstream.transforms.pseudonyms import Pseudonyms
+from clickstream.transforms.parse import pseudonyms
+from clickstream.transforms.parse.clicks import ParsedBatch, parse_clicks
+from clickstream.transforms.parse.hidden_ids import stand_in, without_ids
+from clickstream.transforms.parse.pseudonyms import Pseudonyms
 
 KEY = "a key of the tests, long enough"
 NOW = 1_795_000_000_000

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clickstream.transforms.decode import decode_records
-from clickstream.transforms.times import to_epoch_ms
+from clickstream.transforms.parse.decode import decode_records
+from clickstream.transforms.parse.times import to_epoch_ms
 
 
 @dataclass(frozen=True)

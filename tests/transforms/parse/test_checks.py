@@ -6,8 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from clickstream.transforms import urls
-from clickstream.transforms.checks import Checks, check_required_text, check_session_ends, check_timestamps, check_urls
+from clickstream.transforms.parse import urls
+from clickstream.transforms.parse.checks import (
+    Checks,
+    check_required_text,
+    check_session_ends,
+    check_timestamps,
+    check_urls,
+)
 
 START = 1_793_527_200_000
 

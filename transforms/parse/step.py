@@ -12,8 +12,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from clickstream.transforms.parse import ParsedBatch, ParseOptions, parse_clicks
-from clickstream.transforms.pseudonyms import Pseudonyms
+from clickstream.transforms.parse.clicks import ParsedBatch, ParseOptions, parse_clicks
+from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.schema import BatchProgress, RawBatch
 
 _TABLES = ("too_late", "rejected", "before")  # beside the clicks

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from clickstream.transforms.event_time import LatestEventTime
+from clickstream.transforms.parse.event_time import LatestEventTime
 
 NOW = int(time.time() * 1000)
 

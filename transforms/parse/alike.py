@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clickstream.transforms.columns import Column
-from clickstream.transforms.cutting import FieldPlaces, Floats, cut_numbers
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
 from clickstream.transforms.lines import Lines, Mask, Places, places
-from clickstream.transforms.patterns import Pattern, pattern_of
+from clickstream.transforms.parse.columns import Column
+from clickstream.transforms.parse.cutting import FieldPlaces, Floats, cut_numbers
+from clickstream.transforms.parse.patterns import Pattern, pattern_of
 
 _FEWEST = 100  # lines that are worth a look for a pattern: with fewer, the calls cost more than they save
 _MOST_BYTES = 1 << 30  # Arrow's texts have offsets of 32 bits

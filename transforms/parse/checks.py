@@ -5,12 +5,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.columns import Column, are_given, are_none, as_array
-from clickstream.transforms.decode import Refusal
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
+from clickstream.transforms.parse.columns import Column, are_given, are_none, as_array
+from clickstream.transforms.parse.decode import Refusal
+from clickstream.transforms.parse.times import Millis, to_epoch_ms
+from clickstream.transforms.parse.urls import UrlError, normalise_url, normalise_urls
 from clickstream.transforms.schema import UTC_MS
-from clickstream.transforms.times import Millis, to_epoch_ms
-from clickstream.transforms.urls import UrlError, normalise_url, normalise_urls
 
 Mask = npt.NDArray[np.bool_]
 

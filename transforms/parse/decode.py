@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from clickstream.transforms.alike import Alike, decode_alike
-from clickstream.transforms.columns import Column, joined
-from clickstream.transforms.cutting import cut_lines
 from clickstream.transforms.lines import Lines, as_lines
-from clickstream.transforms.records import (
+from clickstream.transforms.parse.alike import Alike, decode_alike
+from clickstream.transforms.parse.columns import Column, joined
+from clickstream.transforms.parse.cutting import cut_lines
+from clickstream.transforms.parse.records import (
     FAMILIES,
     ClickData,
     FlatRecord,

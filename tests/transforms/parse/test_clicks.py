@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracle import read_click, recompute
 
 from clickstream.transforms import METRIC_COLUMNS, ParseOptions, RawBatch
-from clickstream.transforms.parse import parse_clicks
+from clickstream.transforms.parse.clicks import parse_clicks
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, Span
 
 NOW = 1_795_000_000_000

@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import read_click
 
-from clickstream.transforms import decode
-from clickstream.transforms.columns import as_list
-from clickstream.transforms.decode import Decoded
+from clickstream.transforms.parse import decode
+from clickstream.transforms.parse.columns import as_list
+from clickstream.transforms.parse.decode import Decoded
 
 NAMES = tuple(name for name in decode.FlatRecord.__struct_fields__ if name != "click_data")
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
-from clickstream.transforms.pseudonyms import Pseudonyms
-from clickstream.transforms.records import ClickData, FlatRecord, GeoData, NestedRecord, UserAgentData
+from clickstream.transforms.parse.pseudonyms import Pseudonyms
+from clickstream.transforms.parse.records import ClickData, FlatRecord, GeoData, NestedRecord, UserAgentData
 
 SHORTEST_SOUGHT = 6  # characters: a shorter text stands by chance in others, such as times
 MOST_IDS = 32  # of one record: each is sought in all its texts

@@ -1,0 +1,23 @@
+"""Raw records to click columns: every record ends as exactly one click or one rejected record with its reason.
+
+May import: the modules directly in `clickstream.transforms`.
+"""
+
+from clickstream.transforms.parse.clicks import ALL_COLUMNS, METRIC_COLUMNS, ParseOptions, parse_clicks
+from clickstream.transforms.parse.event_time import LatestEventTime
+from clickstream.transforms.parse.pseudonyms import Pseudonyms
+from clickstream.transforms.parse.step import BatchClicks, ParseClicks
+from clickstream.transforms.parse.urls import UrlError, normalise_url
+
+__all__ = [
+    "ALL_COLUMNS",
+    "METRIC_COLUMNS",
+    "BatchClicks",
+    "LatestEventTime",
+    "ParseClicks",
+    "ParseOptions",
+    "Pseudonyms",
+    "UrlError",
+    "normalise_url",
+    "parse_clicks",
+]
