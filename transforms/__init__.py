@@ -1,8 +1,7 @@
 """What the numbers mean: pure functions on columns, and the PTransforms that wire them. No I/O, no servers."""
 
 from clickstream.transforms.aggregate_step import AggregateByPage, CutByWindow, SumByPage
-from clickstream.transforms.measure import TimeSpentPolicy
-from clickstream.transforms.measure_step import MeasureTimeSpent
+from clickstream.transforms.measure import MeasureTimeSpent, TimeSpentPolicy
 from clickstream.transforms.parse import METRIC_COLUMNS, BatchClicks, ParseClicks, ParseOptions
 from clickstream.transforms.periods import Periods
 from clickstream.transforms.schema import CLICK_SCHEMA, PAGE_METRICS_SCHEMA, REJECTED_SCHEMA, RawBatch

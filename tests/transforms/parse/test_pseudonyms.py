@@ -24,7 +24,7 @@ from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.secrets import resolve_secret
 from clickstream.transforms import METRIC_COLUMNS, ParseClicks, ParseOptions, RawBatch, TimeSpentPolicy
 from clickstream.transforms.aggregate import iterate_metrics
-from clickstream.transforms.measure import measure_time_spent
+from clickstream.transforms.measure.policy import measure_time_spent
 from clickstream.transforms.parse import pseudonyms
 from clickstream.transforms.parse.clicks import ParsedBatch, parse_clicks
 from clickstream.transforms.parse.hidden_ids import stand_in, without_ids

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from oracle import Click, Row, as_oracle_rows, expected_rows
 
 from clickstream.transforms.aggregate import iterate_metrics
-from clickstream.transforms.visit_history import recent, settle
-from clickstream.transforms.visits import VISIT_SCHEMA, VisitRules, changes, put_in_order, visit_columns
+from clickstream.transforms.measure.history import recent, settle
+from clickstream.transforms.measure.visits import VISIT_SCHEMA, VisitRules, changes, put_in_order, visit_columns
 
 START = 1_793_527_200_000
 GAP = 7

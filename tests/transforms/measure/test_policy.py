@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.transforms import TimeSpentPolicy
-from clickstream.transforms.measure import measure_time_spent
+from clickstream.transforms.measure.policy import measure_time_spent
 from clickstream.transforms.schema import UTC_MS
 
 AT = datetime(2026, 11, 1, 10, tzinfo=timezone.utc)

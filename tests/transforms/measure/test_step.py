@@ -14,8 +14,8 @@ from columns import click_table
 from oracle import Click, as_oracle_rows, expected_rows
 
 from clickstream.transforms import AggregateByPage, MeasureTimeSpent, PaneTimes
-from clickstream.transforms.track_visits import TrackVisits, Waiting
-from clickstream.transforms.visits import VisitRules
+from clickstream.transforms.measure.track import TrackVisits, Waiting
+from clickstream.transforms.measure.visits import VisitRules
 from tests.services.prism import on_prism
 
 # What is looked at each time is read and written again: so batches of one stretch of time are looked at together.
@@ -78,7 +78,7 @@ def test_bounded_clicks_in_any_order_give_the_oracles_rows(shards, deduplicate) 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_stream_with_late_clicks_ends_with_the_rows_of_a_bounded_run(seed, monkeypatch, prism) -> None:
     """Batches of a few seconds; each click up to the lateness behind the watermark; what is forgotten early can't matter."""
-    monkeypatch.setattr("clickstream.transforms.track_visits._MOST_UNMERGED", 20)
+    monkeypatch.setattr("clickstream.transforms.measure.track._MOST_UNMERGED", 20)
     clicks = clicks_of(seed)
     rng = random.Random(seed)
     arrivals = sorted(clicks, key=lambda c: c.millis + (rng.randrange(LATENESS * 1000) if rng.random() < 0.3 else 0))

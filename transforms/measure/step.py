@@ -7,9 +7,9 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindows
 
-from clickstream.transforms.measure import TimeSpentPolicy, measure_time_spent
-from clickstream.transforms.track_visits import ByUser, TrackVisits
-from clickstream.transforms.visits import VisitRules
+from clickstream.transforms.measure.policy import TimeSpentPolicy, measure_time_spent
+from clickstream.transforms.measure.track import ByUser, TrackVisits
+from clickstream.transforms.measure.visits import VisitRules
 
 _BY_USER = tuple[int, tuple[int, int, bytes]]
 _BOUNDED_SHARDS = 8  # of users a worker, so that not all clicks are looked at at once

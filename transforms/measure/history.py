@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from clickstream.transforms.visits import (
+from clickstream.transforms.measure.visits import (
     VisitRules,
     changes,
     last_two_of_each_user,

@@ -14,9 +14,9 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.transforms.arrow import pack, unpack
+from clickstream.transforms.measure.history import recent, settle
+from clickstream.transforms.measure.visits import VISIT_SCHEMA, VisitRules, millis_of, visit_columns
 from clickstream.transforms.shards import checksums
-from clickstream.transforms.visit_history import recent, settle
-from clickstream.transforms.visits import VISIT_SCHEMA, VisitRules, millis_of, visit_columns
 
 _REPEATING = ("url", "country")
 _MOST = 0.9  # of a batch's clicks are looked at together; a clock far ahead mustn't delay the others
