@@ -18,7 +18,7 @@ from measuring import machine
 from clickstream.io.sql import metrics_writer
 from clickstream.io.sql.mysql import connect_by_url, setup_mysql
 from clickstream.io.sql.tables import metric_columns
-from clickstream.transforms.aggregate import iterate_metrics
+from clickstream.transforms.aggregate.page_sums import iterate_metrics
 from clickstream.transforms.schema import UTC_MS
 
 DAY_MS, WINDOW_SECONDS, PAGES = 86_400_000, 300, 100

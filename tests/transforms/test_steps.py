@@ -26,7 +26,7 @@ from clickstream.transforms import (
     TimeSpentPolicy,
     aggregate,
 )
-from clickstream.transforms.aggregate_step import _SpreadWindows
+from clickstream.transforms.aggregate.step import _SpreadWindows
 from clickstream.transforms.arrow import ArrowTableCoder
 from clickstream.transforms.parse.clicks import parse_clicks
 from clickstream.transforms.parse.step import _to_bytes

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Click, Row, as_oracle_rows, expected_rows
 
-from clickstream.transforms.aggregate import iterate_metrics
+from clickstream.transforms.aggregate.page_sums import iterate_metrics
 from clickstream.transforms.measure.history import recent, settle
 from clickstream.transforms.measure.visits import VISIT_SCHEMA, VisitRules, changes, put_in_order, visit_columns
 

@@ -23,7 +23,7 @@ from oracle import as_oracle_rows
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.secrets import resolve_secret
 from clickstream.transforms import METRIC_COLUMNS, ParseClicks, ParseOptions, RawBatch, TimeSpentPolicy
-from clickstream.transforms.aggregate import iterate_metrics
+from clickstream.transforms.aggregate.page_sums import iterate_metrics
 from clickstream.transforms.measure.policy import measure_time_spent
 from clickstream.transforms.parse import pseudonyms
 from clickstream.transforms.parse.clicks import ParsedBatch, parse_clicks

@@ -11,8 +11,8 @@ from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateS
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
-from clickstream.transforms.aggregate import PageSums
-from clickstream.transforms.page_sums import PageSumsCoder, merge_sums, sums_of
+from clickstream.transforms.aggregate.combine import PageSumsCoder, merge_sums, sums_of
+from clickstream.transforms.aggregate.page_sums import PageSums
 
 _Place = tuple[int, int]  # shard, and the window's start in ms
 _Part = tuple[int, PageSums]  # what it is, of those below

@@ -9,11 +9,11 @@ import pyarrow as pa
 from apache_beam.transforms.trigger import AccumulationMode, TriggerFn
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
-from clickstream.transforms.aggregate import PageSums, cut_by_window
-from clickstream.transforms.page_sums import CombinePageSums, merge_sums, sums_of
+from clickstream.transforms.aggregate.combine import CombinePageSums, merge_sums, sums_of
+from clickstream.transforms.aggregate.page_sums import PageSums, cut_by_window
+from clickstream.transforms.aggregate.result_rows import DEFAULT_SKETCH_SIZE, page_metrics
+from clickstream.transforms.aggregate.window_sums import PaneTimes, SumWindows
 from clickstream.transforms.periods import Periods
-from clickstream.transforms.result_rows import DEFAULT_SKETCH_SIZE, page_metrics
-from clickstream.transforms.window_sums import PaneTimes, SumWindows
 
 _PARTIALS = tuple[int, pa.Table]
 _SUMS = tuple[int, PageSums]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from oracle import Click, as_oracle_rows, expected_rows
 
 from clickstream.transforms import aggregate
-from clickstream.transforms.aggregate import PageSums, cut_by_window, iterate_metrics, merge_partials, page_metrics
-from clickstream.transforms.page_sums import PageSumsCoder
+from clickstream.transforms.aggregate.combine import PageSumsCoder
+from clickstream.transforms.aggregate.page_sums import PageSums, cut_by_window, iterate_metrics, merge_partials
+from clickstream.transforms.aggregate.result_rows import page_metrics
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
 from clickstream.transforms.sketches import time_buckets
 

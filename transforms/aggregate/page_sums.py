@@ -8,8 +8,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from clickstream.transforms.aggregate.result_rows import page_metrics
 from clickstream.transforms.arrow import pack, unpack
-from clickstream.transforms.result_rows import page_metrics
 from clickstream.transforms.shards import checksums
 from clickstream.transforms.sketches import time_buckets
 

@@ -6,7 +6,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.coders import BytesCoder, Coder, IterableCoder, TupleCoder, VarIntCoder
 
-from clickstream.transforms.aggregate import PageSums
+from clickstream.transforms.aggregate.page_sums import PageSums
 
 
 def sums_of(partials: pa.Table) -> PageSums:
