@@ -20,9 +20,7 @@ from clickstream.page.build_view import Asked, Found, step_groups, view_of
 from clickstream.page.row_cache import MOST_ROWS, RowCache
 from clickstream.page.span import Span, span_before, span_of
 from clickstream.page.view import View
-from clickstream.transforms.breakdown import break_down
-from clickstream.transforms.covering import cover
-from clickstream.transforms.totals import Answer
+from clickstream.transforms.answer import Answer, break_down, cover
 
 MOST_PAGES, MOST_COUNTRIES, MOST_BEFORE = 20, 12, 2_000
 WAIT_SECONDS = 0.8

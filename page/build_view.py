@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 from clickstream.io.results import GroupSums, RowFilter
 from clickstream.page.span import Span
 from clickstream.page.view import Line, Listing, Period, Step, View
-from clickstream.transforms.covering import Stretch
+from clickstream.transforms.answer import Answer, Stretch
 from clickstream.transforms.sketches import Int64s
-from clickstream.transforms.totals import Answer
 
 Top = tuple[int, list[GroupSums]]
 _COUNTS = ("clicks", "timed_clicks", "time_spent_seconds", "sessions", "bounces")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from clickstream.io.results import GroupSums
 from clickstream.page.report_figures import Rejection
 from clickstream.page.view import Line, View
-from clickstream.transforms.totals import Answer
+from clickstream.transforms.answer import Answer
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 SUMS = (

@@ -9,8 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from clickstream.io.results import RowFilter, Store
-from clickstream.transforms.breakdown import GROUPED_COLUMNS, read_sketches
-from clickstream.transforms.covering import Stretch
+from clickstream.transforms.answer import GROUPED_COLUMNS, Stretch, read_sketches
 
 MOST_ROWS = 1_500_000  # in memory; some 150 bytes each where rows have five users
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

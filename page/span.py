@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from clickstream.io.results import Extent
 from clickstream.page.address import RANGES, Address
-from clickstream.transforms.time_steps import before, step_edges, step_seconds
+from clickstream.transforms.answer import before, step_edges, step_seconds
 
 MOST_STEPS = 120
 

@@ -6,7 +6,7 @@ from clickstream.io.results import GroupSums
 from clickstream.page.markup import Html, tag
 from clickstream.page.table_cells import UNMEASURED, time_cell, users_cell
 from clickstream.page.view import Period, View
-from clickstream.transforms.totals import Answer
+from clickstream.transforms.answer import Answer
 
 PENDING = "…"
 

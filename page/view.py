@@ -5,7 +5,7 @@ from datetime import datetime
 
 from clickstream.io.results import Extent, GroupSums
 from clickstream.page.address import Address
-from clickstream.transforms.totals import Answer
+from clickstream.transforms.answer import Answer
 
 
 @dataclass(frozen=True)

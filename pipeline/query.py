@@ -14,8 +14,8 @@ from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table
 from clickstream.pipeline.range_options import RangeOptions
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
+from clickstream.transforms.answer import COLUMNS, Totals
 from clickstream.transforms.parse import UrlError, normalise_url
-from clickstream.transforms.totals import COLUMNS, Totals
 
 
 class QueryOptions(PipelineOptions):

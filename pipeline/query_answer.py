@@ -7,8 +7,8 @@ import orjson
 
 from clickstream.io.results import RowFilter
 from clickstream.page.markup import visible
+from clickstream.transforms.answer import Answer
 from clickstream.transforms.sketches import Users
-from clickstream.transforms.totals import Answer
 
 
 def answer_json(wanted: RowFilter, answer: Answer) -> str:

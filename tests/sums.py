@@ -10,7 +10,7 @@ from crowd import START, WINDOW, Seen, expect, table_of
 
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.results.sums import SUMS_SCHEMA, Extent, GroupSums
-from clickstream.transforms.breakdown import GROUPED_COLUMNS
+from clickstream.transforms.answer.groups import GROUPED_COLUMNS
 
 HOSTILE = Seen(3, "https://shop.example/?q=%22%3E<script>&b='", "<b>'\"\u202e", [("x", 1500), ("y", None)])
 

@@ -11,8 +11,8 @@ from clickstream.io.sql import SqlConnection, tables
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.option_values import moment
 from clickstream.pipeline.query_answer import answer_json, answer_table
+from clickstream.transforms.answer.totals import Answer
 from clickstream.transforms.sketches import Users
-from clickstream.transforms.totals import Answer
 
 SEEN = crowd(5, windows=30, sketch_size=15)
 PAGE = "https://shop.example/"

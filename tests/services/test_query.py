@@ -21,8 +21,8 @@ from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter
 from clickstream.io.results.sql_rows import read_sql_rows
 from clickstream.io.sql import SqlConnection, tables
 from clickstream.io.sql import mysql as mysql_sink
+from clickstream.transforms.answer.totals import COLUMNS, Totals
 from clickstream.transforms.limits import LONGEST_SECONDS
-from clickstream.transforms.totals import COLUMNS, Totals
 
 WINDOWS = 48
 QUESTIONS = 250 if FULL else 60  # in each of four parts

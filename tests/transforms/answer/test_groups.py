@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from rows import rows_of_all_kinds
 from rows import table_of as table_of_rows
 
-from clickstream.transforms.breakdown import GROUPED_COLUMNS, break_down, read_sketches
+from clickstream.transforms.answer.groups import GROUPED_COLUMNS, break_down, read_sketches
+from clickstream.transforms.answer.totals import COLUMNS, Totals
 from clickstream.transforms.limits import LONGEST_SECONDS
-from clickstream.transforms.totals import COLUMNS, Totals
 
 CLICKS = st.tuples(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), st.none() | st.integers(0, LONGEST_SECONDS * 1000))
 ROWS = st.builds(

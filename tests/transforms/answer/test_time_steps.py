@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.transforms.time_steps import before, step_edges, step_seconds
+from clickstream.transforms.answer.time_steps import before, step_edges, step_seconds
 
 ZONES = ["UTC", "Asia/Kolkata", "Europe/Berlin", "America/New_York"]
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from clickstream.transforms.answer.totals import COLUMNS, Answer
 from clickstream.transforms.sketches import MAX_THETA, Int64s, Users, quantile, users_of
-from clickstream.transforms.totals import COLUMNS, Answer
 
 GROUPED_COLUMNS = ("window_start", "url", "country", *COLUMNS)
 _HISTOGRAM = pl.Struct({"values": pl.List(pl.Float64), "counts": pl.List(pl.Int64)})

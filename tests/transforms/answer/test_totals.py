@@ -4,10 +4,10 @@ from crowd import Seen, crowd, expect, table_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickstream.transforms.answer.totals import COLUMNS, Answer, Totals
 from clickstream.transforms.limits import LONGEST_SECONDS
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 from clickstream.transforms.sketches import Users
-from clickstream.transforms.totals import COLUMNS, Answer, Totals
 
 CLICKS = st.tuples(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), st.none() | st.integers(0, LONGEST_SECONDS * 1000))
 ROWS = st.builds(

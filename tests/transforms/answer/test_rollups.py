@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.transforms.covering import cover
+from clickstream.transforms.answer.rollups import cover
+from clickstream.transforms.answer.time_steps import step_edges
 from clickstream.transforms.periods import Periods
-from clickstream.transforms.time_steps import step_edges
 
 START = datetime(2026, 10, 24, tzinfo=timezone.utc)
 START_MS = round(START.timestamp() * 1000)
