@@ -24,8 +24,7 @@ from clickstream.pipeline.running import (
 )
 from clickstream.pipeline.sinks import Sinks
 from clickstream.transforms import CutByWindow, Periods, SumByPage
-from clickstream.transforms.restate import WindowChange
-from clickstream.transforms.restate_step import RestateRows
+from clickstream.transforms.restate import RestateRows, WindowChange
 
 _SLICE_MS = 86_400_000  # so that a day's clicks are in memory at once, not a year's
 

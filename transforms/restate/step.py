@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.transforms.window import GlobalWindows
 
-from clickstream.transforms.restate import WindowChange, restate
+from clickstream.transforms.restate.changes import WindowChange, restate
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 _COMPUTED = ""

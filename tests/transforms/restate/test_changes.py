@@ -11,8 +11,8 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.transforms.restate import GENERATION_BITS, restate
-from clickstream.transforms.restate_step import RestateRows
+from clickstream.transforms.restate.changes import GENERATION_BITS, restate
+from clickstream.transforms.restate.step import RestateRows
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 from clickstream.transforms.sketches import MAX_THETA
 

@@ -1,0 +1,9 @@
+"""Computed rows against published ones: what differs, and what must be written for the two to agree.
+
+May import: the modules directly in `clickstream.transforms`.
+"""
+
+from clickstream.transforms.restate.changes import WindowChange
+from clickstream.transforms.restate.step import RestateRows
+
+__all__ = ["RestateRows", "WindowChange"]
