@@ -31,8 +31,7 @@ from clickstream.pipeline.java_reader import check_reader
 from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live import limits_of, live_job, servers_of
-from clickstream.pipeline.live_options import LiveOptions
-from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, job_parser
+from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, LiveOptions, job_parser
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.raw import expire_hourly
 from clickstream.pipeline.running import quiet_beam

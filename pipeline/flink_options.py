@@ -7,8 +7,7 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.option_values import duration
-from clickstream.pipeline.options import OutputOptions, read_options
+from clickstream.pipeline.options import OutputOptions, duration, read_options
 
 LOCAL = "[local]"
 # A bundle's results go on, and its timers fire, when it ends: the default of a second would make each window wait for several of them.

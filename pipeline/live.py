@@ -23,8 +23,7 @@ from clickstream.pipeline.health import Limits, default_limits
 from clickstream.pipeline.java_reader import check_reader, read_by_java
 from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import Job, Output, wire
-from clickstream.pipeline.live_options import LiveOptions
-from clickstream.pipeline.options import KafkaOptions, MetricOptions, RawStoreOptions, read_options
+from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions, read_options
 from clickstream.pipeline.prism import NO_SPLITS, find_prism
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import (

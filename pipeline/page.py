@@ -11,8 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import resolve_secret
 from clickstream.page.address import Address
-from clickstream.pipeline.live_options import PageOptions
-from clickstream.pipeline.options import MetricOptions, OutputOptions, job_parser, read_options
+from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions, job_parser, read_options
 from clickstream.pipeline.page_beside import end_with_parent
 from clickstream.pipeline.page_source import PageSource, source_of
 from clickstream.pipeline.stopping import stop_on_signals

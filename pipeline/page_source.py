@@ -17,8 +17,7 @@ from clickstream.page.address import Address
 from clickstream.page.answers import WAIT_SECONDS, PageAnswers
 from clickstream.page.report_figures import Rejection
 from clickstream.page.view import View
-from clickstream.pipeline.live_options import PageOptions
-from clickstream.pipeline.options import MetricOptions, OutputOptions
+from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions
 from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up
 from clickstream.pipeline.sinks import dead_letters_of, elasticsearch_of, server_of
 

@@ -9,10 +9,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.results import RowFilter, read_elasticsearch_rows, read_sql_rows
-from clickstream.pipeline.options import ClickOptions, OutputOptions, job_parser, read_options
+from clickstream.pipeline.options import ClickOptions, OutputOptions, RangeOptions, job_parser, read_options
 from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table
-from clickstream.pipeline.range_options import RangeOptions
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
 from clickstream.transforms.answer import COLUMNS, Totals
 from clickstream.transforms.parse import UrlError, normalise_url

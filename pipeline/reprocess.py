@@ -11,16 +11,17 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from clickstream.io.errors import UserError
 from clickstream.io.raw import BUCKET_MS, Bucket, RawStore
 from clickstream.pipeline.changes import show_changes
-from clickstream.pipeline.option_values import duration
 from clickstream.pipeline.options import (
     ClickOptions,
     MetricOptions,
     OutputOptions,
+    RangeOptions,
     RawStoreOptions,
+    duration,
     job_parser,
+    range_of,
     read_options,
 )
-from clickstream.pipeline.range_options import RangeOptions, range_of
 from clickstream.pipeline.raw import expire, needed_raw_store, opened, set_up_raw_store
 from clickstream.pipeline.restating import Restating
 from clickstream.pipeline.running import measure_step

@@ -9,8 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.secrets import check_secret_reference, resolve_secret
-from clickstream.pipeline.live_options import LiveOptions
-from clickstream.pipeline.options import ClickOptions, MetricOptions, RawStoreOptions
+from clickstream.pipeline.options import ClickOptions, LiveOptions, MetricOptions, RawStoreOptions
 from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, Periods, TimeSpentPolicy
 from clickstream.transforms.parse import ALL_COLUMNS, Pseudonyms
 

@@ -17,10 +17,10 @@ from clickstream.io.errors import UserError
 from clickstream.pipeline.dataflow_checks import check_dataflow
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live import live_job, servers_of
-from clickstream.pipeline.live_options import LiveOptions
 from clickstream.pipeline.options import (
     ClickOptions,
     KafkaOptions,
+    LiveOptions,
     MetricOptions,
     OutputOptions,
     RawStoreOptions,

@@ -9,8 +9,7 @@ from typing import Any
 
 from clickstream.io.errors import UserError
 from clickstream.pipeline.dataflow_checks import NOT_THERE
-from clickstream.pipeline.option_patterns import pattern_of
-from clickstream.pipeline.options import REFERENCE_FORMS, job_parser
+from clickstream.pipeline.options import REFERENCE_FORMS, job_parser, pattern_of
 
 LEFT_OUT = (
     *NOT_THERE,

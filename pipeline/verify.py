@@ -8,11 +8,12 @@ from clickstream.pipeline.options import (
     ClickOptions,
     MetricOptions,
     OutputOptions,
+    RangeOptions,
     RawStoreOptions,
     job_parser,
+    range_of,
     read_options,
 )
-from clickstream.pipeline.range_options import RangeOptions, range_of
 from clickstream.pipeline.raw import needed_raw_store
 from clickstream.pipeline.restating import Restating
 from clickstream.pipeline.sinks import sinks_of

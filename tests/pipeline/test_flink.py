@@ -21,7 +21,7 @@ from clickstream.pipeline.flink_options import (
 )
 from clickstream.pipeline.flink_server import find_job_server
 from clickstream.pipeline.live import live_job
-from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
+from clickstream.pipeline.options.job import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.sinks import Sinks
 
 SOURCE = ["--bootstrap_servers=127.0.0.1:1", "--topic=clicks"]

@@ -9,7 +9,7 @@ from clickstream.io import sql
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.sql import SqlConnection, tables
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.option_values import moment
+from clickstream.pipeline.options.values import moment
 from clickstream.pipeline.query_answer import answer_json, answer_table
 from clickstream.transforms.answer.totals import Answer
 from clickstream.transforms.sketches import Users

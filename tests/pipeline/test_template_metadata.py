@@ -6,7 +6,7 @@ import pytest
 
 from clickstream.io.errors import UserError
 from clickstream.pipeline import template_metadata
-from clickstream.pipeline.options import job_parser
+from clickstream.pipeline.options.job import job_parser
 from clickstream.pipeline.template_metadata import LEFT_OUT, metadata
 
 ROOT = Path(__file__).parents[2]

@@ -8,15 +8,8 @@ from typing import NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.live_options import LiveOptions, PageOptions
-from clickstream.pipeline.option_values import (
-    duration,
-    duration_or_off,
-    rollups,
-    sketch_size,
-    time_spent,
-    whole,
-)
+from clickstream.pipeline.options.live import LiveOptions, PageOptions
+from clickstream.pipeline.options.values import duration, duration_or_off, rollups, sketch_size, time_spent, whole
 
 REFERENCE_FORMS = "env:NAME, file:PATH or secret:projects/P/secrets/S/versions/V"
 

@@ -5,7 +5,7 @@ import argparse
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.option_values import moment
+from clickstream.pipeline.options.values import moment
 
 
 class RangeOptions(PipelineOptions):

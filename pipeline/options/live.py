@@ -4,7 +4,7 @@ import argparse
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from clickstream.pipeline.option_values import duration, whole
+from clickstream.pipeline.options.values import duration, whole
 
 
 class LiveOptions(PipelineOptions):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from clickstream.io.secrets import REMOTE_REFERENCE
-from clickstream.pipeline import option_values
-from clickstream.pipeline.option_values import whole
+from clickstream.pipeline.options import values
+from clickstream.pipeline.options.values import whole
 from clickstream.transforms.limits import LONGEST_SECONDS
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,47}"  # of a table or database
@@ -104,9 +104,9 @@ def _shape(first: str, last: str) -> str:
 _DURATION = r"[0-9]{1,9}(?:\.[0-9]{1,3})?[smhd]?"
 _SECONDS = rf"(?:{numbers(0, LONGEST_SECONDS - 1)})(?:\.[0-9]{{1,3}})?|{LONGEST_SECONDS}"
 _BY_READER: dict[Callable[[str], Any] | argparse.FileType | str | None, str] = {
-    option_values.duration: _DURATION,
-    option_values.duration_or_off: rf"{_DURATION}|off",
-    option_values.time_spent: rf"dwell|reported|fixed:(?:{_SECONDS})",
-    option_values.sketch_size: rf"off|{numbers(16, 1 << 16)}",
-    option_values.rollups: "1h|1d|1h,1d|1d,1h",
+    values.duration: _DURATION,
+    values.duration_or_off: rf"{_DURATION}|off",
+    values.time_spent: rf"dwell|reported|fixed:(?:{_SECONDS})",
+    values.sketch_size: rf"off|{numbers(16, 1 << 16)}",
+    values.rollups: "1h|1d|1h,1d|1d,1h",
 }
