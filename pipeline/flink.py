@@ -17,23 +17,26 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.flink import FlinkCluster, FlinkUnavailableError, cause_in
-from clickstream.pipeline.flink_job import FlinkJob, say
-from clickstream.pipeline.flink_options import (
-    FlinkOptions,
-    flink_folder,
-    flink_settings,
-    is_local,
-    read_flink_options,
-    with_runner_options,
-)
-from clickstream.pipeline.flink_server import find_job_server, free_port, job_server
-from clickstream.pipeline.java_reader import check_reader
 from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live import limits_of, live_job, servers_of
 from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, LiveOptions, job_parser
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.raw import expire_hourly
+from clickstream.pipeline.runners import check_reader
+from clickstream.pipeline.runners.flink import (
+    FlinkJob,
+    FlinkOptions,
+    find_job_server,
+    flink_folder,
+    flink_settings,
+    free_port,
+    is_local,
+    job_server,
+    read_flink_options,
+    say,
+    with_runner_options,
+)
 from clickstream.pipeline.running import quiet_beam
 from clickstream.pipeline.status import LiveStatus
 from clickstream.pipeline.stopping import stop_on_signals

@@ -20,12 +20,11 @@ from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
 from clickstream.io.raw import RawStoreConnection, WriteRawClicks
 from clickstream.pipeline.health import Limits, default_limits
-from clickstream.pipeline.java_reader import check_reader, read_by_java
 from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions, read_options
-from clickstream.pipeline.prism import NO_SPLITS, find_prism
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
+from clickstream.pipeline.runners import NO_SPLITS, check_reader, find_prism, read_by_java
 from clickstream.pipeline.running import (
     checks_servers,
     longest_periods,

@@ -14,7 +14,6 @@ from packaging.requirements import Requirement
 
 from clickstream.io.dataflow import check_google_cloud, check_replaced, explained, quiet_submission
 from clickstream.io.errors import UserError
-from clickstream.pipeline.dataflow_checks import check_dataflow
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live import live_job, servers_of
 from clickstream.pipeline.options import (
@@ -27,6 +26,7 @@ from clickstream.pipeline.options import (
     job_parser,
     read_options,
 )
+from clickstream.pipeline.runners import check_dataflow
 
 # Whatever the command line says stands: it comes behind these.
 DEFAULTS = (

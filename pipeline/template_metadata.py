@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.dataflow_checks import NOT_THERE
 from clickstream.pipeline.options import REFERENCE_FORMS, job_parser, pattern_of
+from clickstream.pipeline.runners import NOT_THERE
 
 LEFT_OUT = (
     *NOT_THERE,

@@ -17,7 +17,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from clickstream.io.kafka import ReadFromKafka
 from clickstream.io.kafka.commit import CommitOffsets
-from clickstream.pipeline.prism import NO_SPLITS
+from clickstream.pipeline.runners.prism import NO_SPLITS
 from clickstream.transforms.schema import BatchProgress
 from tests.services.kafka_topic import latest_time
 

@@ -16,7 +16,7 @@ from apache_beam.runners.portability.job_server import JobServer
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.version import __version__ as beam_version
 
-from clickstream.pipeline.prism import NO_SPLITS
+from clickstream.pipeline.runners.prism import NO_SPLITS
 from tests.services.installing import PIP_INSTALL, installed
 from tests.services.installing import run as run_command
 

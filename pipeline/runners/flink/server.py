@@ -15,7 +15,7 @@ from apache_beam.utils.subprocess_server import JavaJarServer
 from apache_beam.version import __version__ as beam_version
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.flink_options import FlinkOptions
+from clickstream.pipeline.runners.flink.options import FlinkOptions
 
 ON_PATH = "beam-flink-job-server"
 _DRIVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"

@@ -12,16 +12,16 @@ from clickstream.io.flink import FlinkCluster
 from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.flink import checkpoint_place
-from clickstream.pipeline.flink_job import FlinkJob
-from clickstream.pipeline.flink_options import (
+from clickstream.pipeline.live import live_job
+from clickstream.pipeline.options.job import KafkaOptions, MetricOptions, read_options
+from clickstream.pipeline.runners.flink.job import FlinkJob
+from clickstream.pipeline.runners.flink.options import (
     flink_settings,
     parallelism,
     read_flink_options,
     with_runner_options,
 )
-from clickstream.pipeline.flink_server import find_job_server
-from clickstream.pipeline.live import live_job
-from clickstream.pipeline.options.job import KafkaOptions, MetricOptions, read_options
+from clickstream.pipeline.runners.flink.server import find_job_server
 from clickstream.pipeline.sinks import Sinks
 
 SOURCE = ["--bootstrap_servers=127.0.0.1:1", "--topic=clicks"]
