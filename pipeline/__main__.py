@@ -9,9 +9,7 @@ from importlib import import_module
 from itertools import pairwise
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.job_status import JobStatus, note_end
-from clickstream.pipeline.page_beside import page_beside
-from clickstream.pipeline.supervisor import DEFAULT_RESTARTS, STOP_SECONDS, supervise
+from clickstream.pipeline.watch import DEFAULT_RESTARTS, STOP_SECONDS, JobStatus, note_end, page_beside, supervise
 
 _WORKS_FOR_SUPERVISOR = "CLICKSTREAM_SUPERVISED"
 COMMANDS = {
@@ -111,7 +109,7 @@ def _health(argv: Sequence[str], job: JobStatus) -> Iterator[None]:
     if not port.isdigit():
         yield
         return
-    from clickstream.pipeline.health_server import HealthServer
+    from clickstream.pipeline.watch import HealthServer
 
     server = HealthServer(_value(argv, "--health_host") or "127.0.0.1", int(port), job.report)
     sys.stderr.write(f"Health: {server.url}/healthz (also /metrics, /status.json)\n")

@@ -17,7 +17,6 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.flink import FlinkCluster, FlinkUnavailableError, cause_in
-from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live import limits_of, live_job, servers_of
 from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, LiveOptions, job_parser
@@ -39,8 +38,7 @@ from clickstream.pipeline.runners.flink import (
 )
 from clickstream.pipeline.running import quiet_beam
 from clickstream.pipeline.status import LiveStatus
-from clickstream.pipeline.stopping import stop_on_signals
-from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING
+from clickstream.pipeline.watch import FAILED_WHILE_RUNNING, note_end, note_status, stop_on_signals
 
 STOP_SECONDS = 120.0
 _OF_BEAM = """

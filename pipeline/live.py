@@ -19,8 +19,6 @@ from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
 from clickstream.io.raw import RawStoreConnection, WriteRawClicks
-from clickstream.pipeline.health import Limits, default_limits
-from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions, read_options
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
@@ -38,8 +36,14 @@ from clickstream.pipeline.running import (
 )
 from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.pipeline.status import LiveStatus
-from clickstream.pipeline.stopping import stop_on_signals
-from clickstream.pipeline.supervisor import FAILED_WHILE_RUNNING
+from clickstream.pipeline.watch import (
+    FAILED_WHILE_RUNNING,
+    Limits,
+    default_limits,
+    note_end,
+    note_status,
+    stop_on_signals,
+)
 from clickstream.transforms import CutByWindow, MeasureTimeSpent, PaneTimes, ParseClicks, SumByPage
 from clickstream.transforms.parse import LatestEventTime
 from clickstream.transforms.periods import RestartTime

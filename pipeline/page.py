@@ -12,9 +12,8 @@ from clickstream.io.errors import UserError
 from clickstream.io.secrets import resolve_secret
 from clickstream.page.address import Address
 from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions, job_parser, read_options
-from clickstream.pipeline.page_beside import end_with_parent
 from clickstream.pipeline.page_source import PageSource, source_of
-from clickstream.pipeline.stopping import stop_on_signals
+from clickstream.pipeline.watch import end_with_parent, stop_on_signals
 
 _SHORTEST_TOKEN = 16
 _LOOK_SECONDS = 1.5

@@ -26,7 +26,7 @@ from clickstream.pipeline.raw import expire, needed_raw_store, opened, set_up_ra
 from clickstream.pipeline.restating import Restating
 from clickstream.pipeline.running import measure_step
 from clickstream.pipeline.sinks import sinks_of
-from clickstream.pipeline.stopping import stop_on_signals
+from clickstream.pipeline.watch import stop_on_signals
 
 
 class ReprocessOptions(PipelineOptions):

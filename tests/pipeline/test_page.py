@@ -13,7 +13,7 @@ import pytest
 
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.page_beside import _health_port, page_beside
+from clickstream.pipeline.watch.page_beside import _health_port, page_beside
 
 
 @contextmanager

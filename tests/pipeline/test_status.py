@@ -1,7 +1,7 @@
 """The live job's figures as it goes on."""
 
-from clickstream.pipeline.health import Limits
 from clickstream.pipeline.status import LiveStatus
+from clickstream.pipeline.watch.health import Limits
 
 
 def test_the_rate_is_that_of_the_last_seconds_though_counts_come_by_fits_and_starts() -> None:

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import FrameType
 
-from clickstream.pipeline.job_status import JobStatus
+from clickstream.pipeline.watch.job_status import JobStatus
 
 FAILED_WHILE_RUNNING = 3
 USER_ERROR = 2

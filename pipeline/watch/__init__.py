@@ -1,0 +1,29 @@
+"""Keeps a live job running and says how it is: imports nothing heavy, for it outlives the job.
+
+May import: `clickstream.io.errors`.
+"""
+
+from clickstream.pipeline.watch.health import LastError, Limits, default_limits, report
+from clickstream.pipeline.watch.health_server import HealthServer
+from clickstream.pipeline.watch.job_status import JobStatus, note_end, note_status
+from clickstream.pipeline.watch.page_beside import end_with_parent, page_beside
+from clickstream.pipeline.watch.stopping import stop_on_signals
+from clickstream.pipeline.watch.supervisor import DEFAULT_RESTARTS, FAILED_WHILE_RUNNING, STOP_SECONDS, supervise
+
+__all__ = [
+    "DEFAULT_RESTARTS",
+    "FAILED_WHILE_RUNNING",
+    "STOP_SECONDS",
+    "HealthServer",
+    "JobStatus",
+    "LastError",
+    "Limits",
+    "default_limits",
+    "end_with_parent",
+    "note_end",
+    "note_status",
+    "page_beside",
+    "report",
+    "stop_on_signals",
+    "supervise",
+]
