@@ -50,7 +50,7 @@ def _run(argv: Sequence[str]) -> int:
         return _run_job(argv)
     if name == "flink" and not {"-h", "--help"} & set(argv):
         return _run_flink(argv)
-    return int(import_module(f"clickstream.pipeline.{name.replace('-', '_')}").main(argv[1:]))
+    return int(import_module(f"clickstream.pipeline.commands.{name.replace('-', '_')}").main(argv[1:]))
 
 
 def _run_job(argv: Sequence[str]) -> int:
@@ -63,9 +63,11 @@ def _run_job(argv: Sequence[str]) -> int:
     supervised = _WORKS_FOR_SUPERVISOR in os.environ
     if live and not ends and not supervised:
         return _supervise(argv, ["--start=committed"])
-    status = _run_supervised("live", argv) if live else int(import_module("clickstream.pipeline.batch").main(argv))
+    status = (
+        _run_supervised("live", argv) if live else int(import_module("clickstream.pipeline.commands.batch").main(argv))
+    )
     if status == 0 and "--page" in given and not supervised:
-        return int(import_module("clickstream.pipeline.page").main(argv))
+        return int(import_module("clickstream.pipeline.commands.page").main(argv))
     return status
 
 
@@ -96,7 +98,7 @@ def _supervise(argv: Sequence[str], on_restart: Sequence[str], stop_seconds: flo
 
 def _run_supervised(job: str, argv: Sequence[str]) -> int:
     try:
-        return int(import_module(f"clickstream.pipeline.{job}").main(argv))
+        return int(import_module(f"clickstream.pipeline.commands.{job}").main(argv))
     except UserError as error:
         note_end(str(error))
         raise

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from clickstream.io.errors import UserError
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.sample.feed import feed_topic
-from clickstream.pipeline.generate import main
+from clickstream.pipeline.commands.generate import main
 
 OPTIONS = SampleOptions(events=20_000, broken_share=0.02)
 

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.io.errors import UserError
+from clickstream.pipeline.commands.live import live_job
+from clickstream.pipeline.commands.submit_dataflow import DEFAULTS
+from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live import live_job
 from clickstream.pipeline.options.job import job_parser, read_options
 from clickstream.pipeline.options.patterns import numbers, pattern_of
 from clickstream.pipeline.raw import raw_store_of
 from clickstream.pipeline.runners.dataflow import check_dataflow
 from clickstream.pipeline.sinks import sinks_of
-from clickstream.pipeline.submit_dataflow import DEFAULTS
-from clickstream.pipeline.template_metadata import LEFT_OUT, metadata
 
 ACTIONS = {action.dest: action for action in job_parser()._actions}
 REGEXES = {parameter["name"]: parameter["regexes"] for parameter in metadata()["parameters"]}

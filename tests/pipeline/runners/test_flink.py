@@ -11,8 +11,8 @@ from clickstream.io.errors import UserError
 from clickstream.io.flink import FlinkCluster
 from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.flink import checkpoint_place
-from clickstream.pipeline.live import live_job
+from clickstream.pipeline.commands.flink import checkpoint_place
+from clickstream.pipeline.commands.live import live_job
 from clickstream.pipeline.options.job import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.runners.flink.job import FlinkJob
 from clickstream.pipeline.runners.flink.options import (

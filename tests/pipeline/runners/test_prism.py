@@ -14,7 +14,7 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.live import _engine
+from clickstream.pipeline.commands.live import _engine
 from clickstream.pipeline.options.job import read_options
 from clickstream.pipeline.runners.prism import NO_SPLITS, find_prism
 from tests.services.prism import on_prism

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline import template_metadata
+from clickstream.pipeline.commands import template_metadata
+from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
 from clickstream.pipeline.options.job import job_parser
-from clickstream.pipeline.template_metadata import LEFT_OUT, metadata
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = metadata()["parameters"]

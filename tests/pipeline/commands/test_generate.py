@@ -8,7 +8,7 @@ import time
 import pytest
 
 from clickstream.io.sample import SampleOptions, write_log
-from clickstream.pipeline.generate import main
+from clickstream.pipeline.commands.generate import main
 
 CODE = "import sys; from clickstream.pipeline.generate import main; sys.exit(main(sys.argv[1:]))"
 
