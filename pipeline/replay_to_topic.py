@@ -31,7 +31,7 @@ from clickstream.io.kafka import (
 )
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
 from clickstream.pipeline.options import KafkaOptions
-from clickstream.pipeline.running import parse_options
+from clickstream.pipeline.settings import parse_options
 from clickstream.pipeline.sinks import dead_letters_of
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks

@@ -14,7 +14,7 @@ from clickstream.io.raw import RawStoreConnection, ReadRawClicks
 from clickstream.io.results import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
 from clickstream.pipeline.options import MetricOptions
 from clickstream.pipeline.output_dir import rolled_up
-from clickstream.pipeline.running import (
+from clickstream.pipeline.settings import (
     longest_periods,
     measure_step,
     mendable_errors,

@@ -26,7 +26,7 @@ from clickstream.io.sql import (
 )
 from clickstream.pipeline.options import KafkaOptions, OutputOptions
 from clickstream.pipeline.output_dir import OutputDir, rolled_up
-from clickstream.pipeline.running import rollups_of
+from clickstream.pipeline.settings import rollups_of
 
 
 @dataclass(frozen=True)

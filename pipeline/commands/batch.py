@@ -23,8 +23,8 @@ from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions, read_options
 from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
-from clickstream.pipeline.raw import expire, raw_store_of, set_up_raw_store
-from clickstream.pipeline.running import (
+from clickstream.pipeline.raw_store import expire, raw_store_of, set_up_raw_store
+from clickstream.pipeline.settings import (
     measure_step,
     mendable_errors,
     parse_options,

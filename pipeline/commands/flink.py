@@ -19,9 +19,10 @@ from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.flink import FlinkCluster, FlinkUnavailableError, cause_in
 from clickstream.pipeline.commands.live import limits_of, live_job, servers_of
 from clickstream.pipeline.jobs import wire
+from clickstream.pipeline.live_status import LiveStatus
 from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, LiveOptions, job_parser
 from clickstream.pipeline.output_dir import OutputDir
-from clickstream.pipeline.raw import expire_hourly
+from clickstream.pipeline.raw_store import expire_hourly
 from clickstream.pipeline.runners import check_reader
 from clickstream.pipeline.runners.flink import (
     FlinkJob,
@@ -36,8 +37,7 @@ from clickstream.pipeline.runners.flink import (
     say,
     with_runner_options,
 )
-from clickstream.pipeline.running import quiet_beam
-from clickstream.pipeline.status import LiveStatus
+from clickstream.pipeline.settings import quiet_beam
 from clickstream.pipeline.watch import FAILED_WHILE_RUNNING, note_end, note_status, stop_on_signals
 
 STOP_SECONDS = 120.0

@@ -19,9 +19,9 @@ from clickstream.pipeline.options import (
     job_parser,
     read_options,
 )
-from clickstream.pipeline.raw import needed_raw_store
+from clickstream.pipeline.raw_store import needed_raw_store
 from clickstream.pipeline.restating import Restating
-from clickstream.pipeline.running import user_key
+from clickstream.pipeline.settings import user_key
 from clickstream.pipeline.sinks import sinks_of
 from clickstream.transforms.parse import Pseudonyms
 

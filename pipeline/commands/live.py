@@ -20,10 +20,11 @@ from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
 from clickstream.io.raw import RawStoreConnection, WriteRawClicks
 from clickstream.pipeline.jobs import Job, Output, wire
+from clickstream.pipeline.live_status import LiveStatus
 from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions, read_options
-from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
+from clickstream.pipeline.raw_store import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.runners import NO_SPLITS, check_reader, find_prism, read_by_java
-from clickstream.pipeline.running import (
+from clickstream.pipeline.settings import (
     checks_servers,
     longest_periods,
     measure_step,
@@ -35,7 +36,6 @@ from clickstream.pipeline.running import (
     runner_of,
 )
 from clickstream.pipeline.sinks import Sinks, sinks_of
-from clickstream.pipeline.status import LiveStatus
 from clickstream.pipeline.watch import (
     FAILED_WHILE_RUNNING,
     Limits,

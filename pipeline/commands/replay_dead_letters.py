@@ -19,7 +19,7 @@ from clickstream.pipeline.commands.batch import report, run_batch
 from clickstream.pipeline.options import KafkaOptions, OutputOptions, read_options
 from clickstream.pipeline.output_dir import SHAPING, OutputDir
 from clickstream.pipeline.replay_to_topic import replay_to_topic
-from clickstream.pipeline.running import parse_options
+from clickstream.pipeline.settings import parse_options
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks
 

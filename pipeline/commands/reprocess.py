@@ -22,9 +22,9 @@ from clickstream.pipeline.options import (
     range_of,
     read_options,
 )
-from clickstream.pipeline.raw import expire, needed_raw_store, opened, set_up_raw_store
+from clickstream.pipeline.raw_store import expire, needed_raw_store, opened, set_up_raw_store
 from clickstream.pipeline.restating import Restating
-from clickstream.pipeline.running import measure_step
+from clickstream.pipeline.settings import measure_step
 from clickstream.pipeline.sinks import sinks_of
 from clickstream.pipeline.watch import stop_on_signals
 

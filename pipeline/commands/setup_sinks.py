@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from clickstream.io.elasticsearch import import_saved_objects
 from clickstream.io.errors import UserError
 from clickstream.pipeline.options import OutputOptions, RawStoreOptions, job_parser, read_options
-from clickstream.pipeline.raw import raw_store_of, set_up_raw_store
+from clickstream.pipeline.raw_store import raw_store_of, set_up_raw_store
 from clickstream.pipeline.sinks import sinks_of
 
 

@@ -14,7 +14,7 @@ from clickstream.pipeline.options import (
     range_of,
     read_options,
 )
-from clickstream.pipeline.raw import needed_raw_store
+from clickstream.pipeline.raw_store import needed_raw_store
 from clickstream.pipeline.restating import Restating
 from clickstream.pipeline.sinks import sinks_of
 

@@ -19,7 +19,7 @@ from clickstream.io.raw.store import RawStore
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.options.job import read_options
-from clickstream.pipeline.raw import needed_raw_store, opened
+from clickstream.pipeline.raw_store import needed_raw_store, opened
 
 # Each store with each test in the long form; what all of them share is in tests/services/test_raw_stores.py and e2e/test_reprocess.py.
 EVENTS = 1_000_000 if FULL else 20_000

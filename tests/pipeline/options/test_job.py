@@ -7,7 +7,7 @@ from clickstream.io.errors import UserError
 from clickstream.pipeline.commands.live import servers_of
 from clickstream.pipeline.options.job import ClickOptions, KafkaOptions, MetricOptions, job_parser, read_options
 from clickstream.pipeline.options.values import duration, duration_or_off, rollups, whole
-from clickstream.pipeline.running import parse_options, rollups_of
+from clickstream.pipeline.settings import parse_options, rollups_of
 from clickstream.transforms import Periods
 
 

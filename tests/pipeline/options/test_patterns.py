@@ -15,7 +15,7 @@ from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.options.job import job_parser, read_options
 from clickstream.pipeline.options.patterns import numbers, pattern_of
-from clickstream.pipeline.raw import raw_store_of
+from clickstream.pipeline.raw_store import raw_store_of
 from clickstream.pipeline.runners.dataflow import check_dataflow
 from clickstream.pipeline.sinks import sinks_of
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from clickstream.io.outage import GOOD_NEWS
-from clickstream.pipeline.live_figures import LiveFigures, LiveMetrics
+from clickstream.pipeline.live_metrics import LiveFigures, LiveMetrics
 from clickstream.pipeline.watch import LastError, Limits, report
 
 _ASK_SECONDS = 1.0
