@@ -4,8 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from clickstream.io.results import GroupSums
-from clickstream.page.report_figures import Rejection
+from clickstream.io.results import GroupSums, Rejection
 from clickstream.page.view import Line, View
 from clickstream.transforms.answer import Answer
 

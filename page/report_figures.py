@@ -14,11 +14,11 @@ import numpy as np
 import orjson
 
 from clickstream.io.errors import UserError
+from clickstream.io.results import RAW_SHOWN, Rejection
 from clickstream.page.markup import DAY, NICE_SECONDS, utc
 from clickstream.transforms.sketches import Floats, Int64s, Users, UserUnion, merge_histograms, quantile
 
 MOST_POINTS = 300
-RAW_SHOWN = 200
 MOST_HISTOGRAMS = 256  # of a page before they are merged
 BANDS = (
     "under 10 s",
@@ -82,18 +82,6 @@ class Band(NamedTuple):
     band: int
     pages: int
     timed_clicks: int
-
-
-class Rejection(NamedTuple):
-    """A reason for which records were rejected, how many were, and one of them: `raw` is cut to RAW_SHOWN of its `raw_bytes` bytes."""
-
-    reason: str
-    records: int
-    source: str
-    position: int
-    detail: str
-    raw: bytes
-    raw_bytes: int
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from clickstream.io.results import RAW_SHOWN, Rejection
 from clickstream.page.markup import Html, bar, duration, foreign, joined, table, tag
-from clickstream.page.report_figures import RAW_SHOWN, Rejection
 from clickstream.transforms.sketches import Users
 
 UNMEASURED = "\N{EN DASH}"

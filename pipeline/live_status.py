@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from clickstream.io.outage import GOOD_NEWS
-from clickstream.pipeline.live_metrics import LiveFigures, LiveMetrics
-from clickstream.pipeline.watch import LastError, Limits, report
+from clickstream.pipeline.live_metrics import LiveMetrics
+from clickstream.pipeline.watch import LastError, Limits, LiveFigures, report
 
 _ASK_SECONDS = 1.0
 _RATE_SECONDS = 5.0  # a runner tells its counts by fits and starts

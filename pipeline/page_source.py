@@ -11,11 +11,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.health_client import Health, check_health_url, read_health
-from clickstream.io.results import ElasticsearchStore, SqlStore, Store
-from clickstream.io.sql import SqlConnection, read_rejections
+from clickstream.io.results import ElasticsearchStore, Rejection, SqlStore, Store, read_rejections
+from clickstream.io.sql import SqlConnection
 from clickstream.page.address import Address
 from clickstream.page.answers import WAIT_SECONDS, PageAnswers
-from clickstream.page.report_figures import Rejection
 from clickstream.page.view import View
 from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions
 from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up

@@ -10,7 +10,7 @@ from clickstream.io.kafka.dead_letter_reader import DeadLetterReader, KafkaLette
 from clickstream.io.kafka.dead_letters import WriteDeadLettersToKafka
 from clickstream.io.kafka.java import ReadFromKafkaByJava
 from clickstream.io.kafka.produce import ANY_PARTITION, ConfirmedWriter, Record
-from clickstream.io.kafka.read.step import ReadFromKafka
+from clickstream.io.kafka.read import ReadFromKafka
 
 __all__ = [
     "ANY_PARTITION",

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import orjson
 from confluent_kafka import KafkaException
 
+from clickstream.io.dead_letter_key import dead_letter_key
 from clickstream.io.errors import UserError
 from clickstream.io.kafka.client import EARLIEST, LATEST, Committed, KafkaConnection, KafkaConsumer, open_consumer
 from clickstream.io.kafka.produce import Record
 from clickstream.io.kafka.read import PartitionPoller, Polled
-from clickstream.io.sql import dead_letter_key
 
 _MOST, _POLL_SECONDS, _PATIENCE_SECONDS = 5_000, 0.5, 60.0
 _TRIES = 5

@@ -6,23 +6,27 @@ May import: `clickstream.transforms`' ground, the modules directly in `clickstre
 from clickstream.io.results.elasticsearch_rows import read_elasticsearch_rows
 from clickstream.io.results.elasticsearch_sums import ElasticsearchStore
 from clickstream.io.results.published import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
+from clickstream.io.results.rejections import RAW_SHOWN, Rejection, read_rejections
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.results.sql_rows import read_sql_rows
 from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.results.sums import SUMS_SCHEMA, Extent, Group, GroupSums, Store
 
 __all__ = [
+    "RAW_SHOWN",
     "SUMS_SCHEMA",
     "ElasticsearchStore",
     "Extent",
     "Group",
     "GroupSums",
     "ReadPublishedRows",
+    "Rejection",
     "RowFilter",
     "SqlStore",
     "Store",
     "elasticsearch_reader",
     "read_elasticsearch_rows",
+    "read_rejections",
     "read_sql_rows",
     "refresh",
     "sql_reader",

@@ -14,9 +14,8 @@ from clickstream.io.sql.dead_letters import (
 from clickstream.io.sql.errors import Verdict, judge, one_line_errors
 from clickstream.io.sql.metrics import WriteToSql
 from clickstream.io.sql.mysql import check_mysql, connect_by_url, setup_mysql
-from clickstream.io.sql.rejections import read_rejections
 from clickstream.io.sql.setup import check_sql, check_tables, execute_as_is, setup_sql, setup_tables, take_turn
-from clickstream.io.sql.tables import UrlHashes, check_name, dead_letter_key, page_metrics_table
+from clickstream.io.sql.tables import UrlHashes, check_name, dead_letters_table, page_metrics_table
 from clickstream.io.sql.writer import SqlWriter, absent_insert, dead_letters_writer, metrics_writer
 
 __all__ = [
@@ -34,7 +33,7 @@ __all__ = [
     "check_sql",
     "check_tables",
     "connect_by_url",
-    "dead_letter_key",
+    "dead_letters_table",
     "dead_letters_writer",
     "delete_dead_letters",
     "execute_as_is",
@@ -43,7 +42,6 @@ __all__ = [
     "one_line_errors",
     "page_metrics_table",
     "read_dead_letters",
-    "read_rejections",
     "setup_mysql",
     "setup_sql",
     "setup_tables",

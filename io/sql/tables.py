@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from pymysql.converters import escape_string
 
+from clickstream.io.dead_letter_key import dead_letter_key
 from clickstream.io.errors import UserError
 from clickstream.io.sql import column_types
 
@@ -203,17 +204,6 @@ def split_unkeyable(metrics: pa.Table) -> tuple[pa.Table, pa.Table]:
     if not pc.any(blank_ended).as_py():
         return metrics, metrics.slice(0, 0)
     return metrics.filter(pc.invert(blank_ended)), metrics.filter(blank_ended)
-
-
-def dead_letter_key(source: str, position: int, raw: bytes) -> bytes:
-    """16 bytes that name a rejected record: the same wherever and whenever it is rejected again.
-
-    The first 16 of SHA-256 over the source's length and the position (8 bytes each, big-endian), the source in UTF-8,
-    and the raw bytes.
-    """
-    encoded = source.encode()
-    framed = b"".join((len(encoded).to_bytes(8, "big"), position.to_bytes(8, "big", signed=True), encoded, raw))
-    return hashlib.sha256(framed).digest()[:16]
 
 
 def dead_letter_columns(rejected: pa.Table, *, code_version: str, rejected_at: datetime) -> Columns:

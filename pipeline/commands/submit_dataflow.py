@@ -36,7 +36,7 @@ DEFAULTS = (
     "--kafka_splits=per_partition",
     "--shards=16",
 )
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _DISTRIBUTION = "clickstream-beam"
 
 

@@ -3,6 +3,7 @@
 May import: `clickstream.io.errors`.
 """
 
+from clickstream.pipeline.watch.figures import LiveFigures, SinkFigures
 from clickstream.pipeline.watch.health import LastError, Limits, default_limits, report
 from clickstream.pipeline.watch.health_server import HealthServer
 from clickstream.pipeline.watch.job_status import JobStatus, note_end, note_status
@@ -18,6 +19,8 @@ __all__ = [
     "JobStatus",
     "LastError",
     "Limits",
+    "LiveFigures",
+    "SinkFigures",
     "default_limits",
     "end_with_parent",
     "note_end",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from clickstream.pipeline.live_metrics import LiveFigures
+from clickstream.pipeline.watch.figures import LiveFigures
 
 _BLIP_SECONDS = 5  # a write that goes well the second time isn't worth an alarm
 _FRESH_SECONDS = 30  # for so long what the brokers said last is taken to hold

@@ -15,11 +15,11 @@ from html_page import Page
 from clickstream.io import sql
 from clickstream.io.errors import UserError
 from clickstream.io.health_client import Health
+from clickstream.io.results import Rejection
 from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import SqlConnection, tables
 from clickstream.page.answers import PageAnswers
 from clickstream.page.downloads import safe_text
-from clickstream.page.report_figures import Rejection
 from clickstream.page.server import bind, page_app, serve
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"

@@ -87,7 +87,7 @@ def test_the_command_feeds_at_a_rate_with_the_present_time(kafka, topic, capsys)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_order(kafka, topic, number):
-    code = "import sys; from clickstream.pipeline.generate import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from clickstream.pipeline.commands.generate import main; sys.exit(main(sys.argv[1:]))"
     arguments = [f"--bootstrap_servers={kafka.address}", f"--topic={topic}", "--create_topic", "--rate=5000"]
     with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=PIPE, stderr=PIPE) as run:
         try:

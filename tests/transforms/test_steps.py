@@ -24,8 +24,8 @@ from clickstream.transforms import (
     ParseOptions,
     RawBatch,
     TimeSpentPolicy,
-    aggregate,
 )
+from clickstream.transforms.aggregate import page_sums
 from clickstream.transforms.aggregate.step import _SpreadWindows
 from clickstream.transforms.arrow import ArrowTableCoder
 from clickstream.transforms.parse.clicks import parse_clicks
@@ -140,8 +140,8 @@ def test_measure_time_spent_adds_its_column_and_changes_no_other() -> None:
 
 def test_aggregate_by_page_gives_one_table_a_window_and_shard(monkeypatch) -> None:
     """With packing and merging forced: the same rows as the oracle's, from several bundles."""
-    monkeypatch.setattr(aggregate, "_ROWS_UNPACKED", 16)
-    monkeypatch.setattr(aggregate, "_ROWS_UNMERGED", 64)
+    monkeypatch.setattr(page_sums, "_ROWS_UNPACKED", 16)
+    monkeypatch.setattr(page_sums, "_ROWS_UNMERGED", 64)
     chance = random.Random(3)
     events = [
         event(

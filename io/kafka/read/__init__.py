@@ -5,5 +5,6 @@ May import: the rest of `clickstream.io.kafka` but its `__init__`.
 
 from clickstream.io.kafka.read.poll import PartitionPoller, Polled
 from clickstream.io.kafka.read.start import start_time
+from clickstream.io.kafka.read.step import ReadFromKafka
 
-__all__ = ["PartitionPoller", "Polled", "start_time"]
+__all__ = ["PartitionPoller", "Polled", "ReadFromKafka", "start_time"]

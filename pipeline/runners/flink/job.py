@@ -9,7 +9,7 @@ from typing import NamedTuple
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.flink import ENDED, FlinkCluster, FlinkUnavailableError, cause_in
 from clickstream.io.outage import FAILING_SINCE
-from clickstream.pipeline.live_metrics import LiveFigures
+from clickstream.pipeline.watch import LiveFigures
 
 _SPACES = ("kafka", "sql", "elasticsearch", "raw_store", "rejected")
 _EARLIEST = ("watermark_ms_", "answered_ms_")

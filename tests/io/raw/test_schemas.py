@@ -12,7 +12,7 @@ from clickstream.io.raw.cassandra import rows as raw_cassandra_rows
 from clickstream.io.raw.hbase import rows as raw_hbase_rows
 from clickstream.io.raw.sql import rows
 
-FOLDER = Path(__file__).parents[2] / "sql"
+FOLDER = Path(__file__).parents[3] / "sql"
 TABLE = "clickstream_data"
 
 

@@ -25,6 +25,7 @@ from clickstream.io.secrets import SecretError
 from clickstream.io.sql import connection as sql_connection
 from clickstream.io.sql import dead_letters, tables
 from clickstream.io.sql import writer as sql_writer
+from clickstream.io.sql.metrics import _WriteMetrics
 from clickstream.transforms.schema import REJECTED_SCHEMA
 from tests.services.prism import on_prism
 
@@ -244,7 +245,7 @@ def test_panes_of_a_stream_write_what_has_changed(connection, prism):
 
 
 def test_a_bundle_that_failed_is_sent_again_whole(connection, monkeypatch):
-    write = sql._WriteMetrics(connection, 5000, 0, "rows")
+    write = _WriteMetrics(connection, 5000, 0, "rows")
     write.repeats = True
     write.setup()
     send, window = write.write, IntervalWindow(0, 300)

@@ -10,7 +10,7 @@ import pytest
 from clickstream.io.sample import SampleOptions, write_log
 from clickstream.pipeline.commands.generate import main
 
-CODE = "import sys; from clickstream.pipeline.generate import main; sys.exit(main(sys.argv[1:]))"
+CODE = "import sys; from clickstream.pipeline.commands.generate import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_it_writes_what_the_options_say_and_one_line(tmp_path, capsys):

@@ -33,7 +33,7 @@ from clickstream.pipeline.sinks import sinks_of
 
 pytestmark = pytest.mark.xdist_group("dataflow")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CANARY = "CANARY-77f1-never-sent-anywhere"
 VERSION = f"projects/{PROJECT}/secrets/{{}}/versions/1"
 SECRET = f"secret:{VERSION}"
@@ -232,17 +232,17 @@ def test_the_package_is_whole(worker) -> None:
     """All that is beside the code: statements, dashboards, the page's and the report's style."""
     said = ask(
         worker,
-        "import clickstream.pipeline.submit_dataflow, clickstream.io.report, clickstream.sql\n"
+        "import clickstream.pipeline.commands.submit_dataflow, clickstream.page.report, clickstream.sql\n"
         "from importlib.resources import files\n"
         "print(clickstream.sql.__file__)\n"
-        "for folder in ('dashboards', 'io', 'io/static', 'sql'):\n"
+        "for folder in ('dashboards', 'page', 'page/static', 'sql'):\n"
         "    for found in files('clickstream').joinpath(folder).iterdir():\n"
         "        if found.is_file() and found.suffix != '.py':\n"
         "            print(f'{folder}/{found.name}')\n",
     )
     place, *data = said.splitlines()
     assert place.startswith(str(worker.parents[1]))
-    folders = ("dashboards", "io", "io/static", "sql")
+    folders = ("dashboards", "page", "page/static", "sql")
     here = [p for folder in folders for p in (ROOT / folder).iterdir() if p.is_file() and p.suffix != ".py"]
     assert sorted(data) == sorted(str(p.relative_to(ROOT)) for p in here)
 

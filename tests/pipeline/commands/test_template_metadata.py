@@ -9,7 +9,7 @@ from clickstream.pipeline.commands import template_metadata
 from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
 from clickstream.pipeline.options.job import job_parser
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PARAMETERS = metadata()["parameters"]
 
 

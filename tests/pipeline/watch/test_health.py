@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from clickstream.io.errors import UserError
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.live_metrics import LiveFigures, SinkFigures
+from clickstream.pipeline.watch import LiveFigures, SinkFigures
 from clickstream.pipeline.watch.health import LastError, Limits, default_limits, judge, report
 from clickstream.pipeline.watch.health_server import HealthServer, metrics_text
 from clickstream.pipeline.watch.job_status import JobStatus, note_end, note_status

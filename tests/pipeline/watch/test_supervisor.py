@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = """
 import sys
-from clickstream.pipeline.supervisor import supervise
+from clickstream.pipeline.watch.supervisor import supervise
 sys.exit(supervise([sys.executable, "-c", sys.argv[1]], max_restarts=int(sys.argv[2])))
 """
 
@@ -41,7 +41,7 @@ def test_progress_resets_the_count(tmp_path) -> None:
     job = f"""
 import sys
 from pathlib import Path
-from clickstream.pipeline.job_status import note_status
+from clickstream.pipeline.watch.job_status import note_status
 runs = Path({str(runs)!r})
 done = len(runs.read_text()) if runs.exists() else 0
 runs.write_text("x" * (done + 1))

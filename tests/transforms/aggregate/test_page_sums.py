@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Click, as_oracle_rows, expected_rows
 
-from clickstream.transforms import aggregate
+from clickstream.transforms.aggregate import page_sums
 from clickstream.transforms.aggregate.combine import PageSumsCoder
 from clickstream.transforms.aggregate.page_sums import PageSums, cut_by_window, iterate_metrics, merge_partials
 from clickstream.transforms.aggregate.result_rows import page_metrics
@@ -75,8 +75,8 @@ def _merged(sums: list[PageSums], rng: random.Random, window: int, window_second
 @settings(max_examples=50)
 def test_small_limits_of_packing_and_merging_change_nothing(clicks) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aggregate, "_ROWS_UNPACKED", 3)
-        patch.setattr(aggregate, "_ROWS_UNMERGED", 7)
+        patch.setattr(page_sums, "_ROWS_UNPACKED", 3)
+        patch.setattr(page_sums, "_ROWS_UNMERGED", 7)
         sums = PageSums()
         for click in clicks:
             for piece in cut_by_window(table([click]), window_seconds=10**6, shards=1):
@@ -137,9 +137,9 @@ def test_no_clicks_are_no_pieces_and_no_rows() -> None:
 def test_merging_costs_each_row_a_few_times_also_when_stored_between_bundles(monkeypatch) -> None:
     """A runner stores the accumulator after each bundle: how much of it is merged already must not be forgotten."""
     merged = []
-    monkeypatch.setattr(aggregate, "merge_partials", lambda t: (merged.append(t.num_rows), merge_partials(t))[1])
-    monkeypatch.setattr(aggregate, "_ROWS_UNPACKED", 4)
-    monkeypatch.setattr(aggregate, "_ROWS_UNMERGED", 20)
+    monkeypatch.setattr(page_sums, "merge_partials", lambda t: (merged.append(t.num_rows), merge_partials(t))[1])
+    monkeypatch.setattr(page_sums, "_ROWS_UNPACKED", 4)
+    monkeypatch.setattr(page_sums, "_ROWS_UNMERGED", 20)
     coder, sums, count = PageSumsCoder(), PageSums(), 1000
     for user in range(count):
         clicks = table([Click(f"u{user}", 1_793_527_200_000, "https://a.example/", "India", None)])

@@ -1,13 +1,25 @@
 """Why records were rejected, out of the dead letters of SQLite, MySQL or MariaDB."""
 
+from typing import NamedTuple
+
 import sqlalchemy as sa
 
-from clickstream.io.sql.connection import SqlConnection
-from clickstream.io.sql.errors import one_line_errors
-from clickstream.io.sql.tables import dead_letters_table
-from clickstream.page.report_figures import RAW_SHOWN, Rejection
+from clickstream.io.sql import SqlConnection, dead_letters_table, one_line_errors
 
+RAW_SHOWN = 200
 _MOST_REASONS = 50
+
+
+class Rejection(NamedTuple):
+    """A reason for which records were rejected, how many were, and one of them: `raw` is cut to RAW_SHOWN of its `raw_bytes` bytes."""
+
+    reason: str
+    records: int
+    source: str
+    position: int
+    detail: str
+    raw: bytes
+    raw_bytes: int
 
 
 def read_rejections(connection: SqlConnection) -> list[Rejection]:
