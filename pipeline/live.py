@@ -8,13 +8,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import apache_beam as beam
 import grpc  # type: ignore[import-untyped]
-from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PrismRunnerOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
-from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, TriggerFn
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
@@ -26,7 +24,7 @@ from clickstream.pipeline.job_status import note_end, note_status
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.live_options import LiveOptions
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, RawStoreOptions, read_options
-from clickstream.pipeline.prism import NO_SPLITS, find_prism
+from clickstream.pipeline.prism import find_prism
 from clickstream.pipeline.raw import expire_hourly, raw_store_of, set_up_raw_store
 from clickstream.pipeline.running import (
     checks_servers,
@@ -163,18 +161,12 @@ def _outputs(options: PipelineOptions, sinks: Sinks, measure: MeasureTimeSpent) 
         allowed_lateness_seconds=open_seconds,
         sketch_size=metrics.sketch_size,
     )
-    outputs = {"": Output(sums(**_panes(options, metrics.early_results, late)), sinks.write_rows())}
+    times = PaneTimes(metrics.early_results or None, late)
+    outputs = {"": Output(sums(pane_times=times), sinks.write_rows())}
     for periods in rollups_of(options):
-        settled = _panes(options, None, max(late, open_seconds))
-        outputs[periods.name] = Output(sums(**settled, periods=periods), sinks.write_rows(periods.name))
+        settled = PaneTimes(None, max(late, open_seconds))
+        outputs[periods.name] = Output(sums(pane_times=settled, periods=periods), sinks.write_rows(periods.name))
     return outputs
-
-
-def _panes(options: PipelineOptions, early_seconds: float | None, late_seconds: float) -> dict[str, Any]:
-    """When windows are told: on Prism by timers, elsewhere by the runner's triggers."""
-    if on_prism(options):
-        return {"pane_times": PaneTimes(early_seconds, late_seconds)}
-    return {"trigger": pane_trigger(early_seconds, late_seconds)}
 
 
 def late_seconds(measure: MeasureTimeSpent) -> float:
@@ -201,12 +193,6 @@ def read_clicks(options: PipelineOptions) -> ReadFromKafka:
     )
 
 
-def pane_trigger(early_seconds: float | None, late_seconds: float) -> TriggerFn:
-    """At the window's end; before it, running totals if asked for; behind it, so soon after late clicks."""
-    early, late = (AfterProcessingTime(max(1, round(each))) if each else None for each in (early_seconds, late_seconds))
-    return AfterWatermark(early=early, late=late)
-
-
 def _connection(options: PipelineOptions) -> KafkaConnection:
     kafka = options.view_as(KafkaOptions)
     config = load_kafka_config(kafka.kafka_config) if kafka.kafka_config else {}
@@ -226,7 +212,6 @@ def _engine(options: PipelineOptions, *, bounded: bool) -> str:
         raise UserError(message)
     prism = options.view_as(PrismRunnerOptions)
     prism.prism_location = find_prism(options)
-    options.view_as(DebugOptions).add_experiment(NO_SPLITS)
     if prism.prism_log_level == "info":  # its default: it would announce each job and worker
         prism.prism_log_level = "error"
     return "PrismRunner"

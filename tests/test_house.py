@@ -23,6 +23,7 @@ def test_io_knows_of_transforms_only_what_travels() -> None:
     assert {package for package, _ in found} == {"io", "transforms"}
     assert {module for package, module in found if package == "transforms"} == {
         "lines",
+        "runner",
         "schema",
         "shards",
         "sketches",
