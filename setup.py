@@ -1,7 +1,7 @@
 """Packaging. The one place that lists dependencies, and the mapping of the top-level folders to the package `clickstream`.
 
 The folders can't be packages of their own name (the standard library owns `io`), so `clickstream` is mapped onto the root:
-`io/sql.py` is imported as `clickstream.io.sql`.
+`io/sql/metrics.py` is imported as `clickstream.io.sql`.
 """
 
 from setuptools import find_packages, setup

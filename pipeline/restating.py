@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from clickstream.io.raw import RawStoreConnection, ReadRawClicks
+from clickstream.io.raw import BUCKET_MS, RawStore, RawStoreConnection, ReadRawClicks
 from clickstream.io.results import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
 from clickstream.pipeline.options import MetricOptions
 from clickstream.pipeline.output_dir import rolled_up
+from clickstream.pipeline.raw_store import opened
 from clickstream.pipeline.settings import (
     longest_periods,
     measure_step,
@@ -135,6 +137,31 @@ class Restating:
             start = millis // window * window if periods is None else periods.bounds(millis)[0]
             found[start] = found.get(start, 0) + 1
         return found
+
+
+@contextmanager
+def leased(work: Restating) -> Iterator[RawStore]:
+    """The open store, in nobody else's hands meanwhile."""
+    with opened(work.store) as store, store.lease():
+        yield store
+
+
+def around_ms(work: Restating) -> int:
+    """How far around a click it changes others' figures."""
+    measure = measure_step(work.options)
+    return measure.session_gap_seconds * 1000 if measure.policy.name == "dwell" else 0
+
+
+def stretches(buckets: Iterable[int], around_ms: int) -> list[tuple[int, int]]:
+    """What buckets cover, with as much around each, in as few stretches as there are. All ms since the epoch."""
+    found: list[tuple[int, int]] = []
+    for bucket in sorted(buckets):
+        start, end = bucket - around_ms, bucket + BUCKET_MS + around_ms
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
 
 
 def _name(periods: Periods | None) -> str:

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaException
 from clickstream.io.kafka.client import Committed, KafkaConnection, KafkaConsumer
 from clickstream.io.kafka.config import KafkaConfig
 from clickstream.io.kafka.watermark import NEVER
+from clickstream.transforms.runner import keep_state_whole
 from clickstream.transforms.schema import BatchProgress
 
 _LOG = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class CommitOffsets(beam.PTransform):
 
     def expand(self, inputs: Any) -> beam.PCollection:
         progress: beam.PCollection = inputs["progress"]
+        keep_state_whole(progress.pipeline)
         waiting, commit = self._bounded(progress) if progress.is_bounded else self._unbounded(progress)
         signals = [
             sink | f"Sink{number}" >> beam.FlatMap(_nothing).with_output_types(waiting.element_type)

@@ -3,6 +3,7 @@
 May import: `clickstream.transforms`' ground and the modules directly in `clickstream.io`.
 """
 
+from clickstream.io.sql import column_types
 from clickstream.io.sql.connection import SqlConnection
 from clickstream.io.sql.dead_letters import (
     DEAD_LETTER_SCHEMA,
@@ -15,11 +16,12 @@ from clickstream.io.sql.errors import Verdict, judge, one_line_errors
 from clickstream.io.sql.metrics import WriteToSql
 from clickstream.io.sql.mysql import check_mysql, connect_by_url, setup_mysql
 from clickstream.io.sql.setup import check_sql, check_tables, execute_as_is, setup_sql, setup_tables, take_turn
-from clickstream.io.sql.tables import UrlHashes, check_name, dead_letters_table, page_metrics_table
+from clickstream.io.sql.tables import Columns, UrlHashes, check_name, dead_letters_table, page_metrics_table
 from clickstream.io.sql.writer import SqlWriter, absent_insert, dead_letters_writer, metrics_writer
 
 __all__ = [
     "DEAD_LETTER_SCHEMA",
+    "Columns",
     "ReadDeadLettersFromSql",
     "SqlConnection",
     "SqlWriter",
@@ -32,6 +34,7 @@ __all__ = [
     "check_name",
     "check_sql",
     "check_tables",
+    "column_types",
     "connect_by_url",
     "dead_letters_table",
     "dead_letters_writer",

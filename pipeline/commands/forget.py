@@ -10,7 +10,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from clickstream.io.errors import UserError
 from clickstream.io.raw import RawStore
 from clickstream.pipeline.changes import show_changes
-from clickstream.pipeline.commands.reprocess import around_ms, leased, stretches
 from clickstream.pipeline.options import (
     ClickOptions,
     MetricOptions,
@@ -20,7 +19,7 @@ from clickstream.pipeline.options import (
     read_options,
 )
 from clickstream.pipeline.raw_store import needed_raw_store
-from clickstream.pipeline.restating import Restating
+from clickstream.pipeline.restating import Restating, around_ms, leased, stretches
 from clickstream.pipeline.settings import user_key
 from clickstream.pipeline.sinks import sinks_of
 from clickstream.transforms.parse import Pseudonyms

@@ -7,48 +7,32 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 import apache_beam as beam
 import grpc  # type: ignore[import-untyped]
-from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PrismRunnerOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
-from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, TriggerFn
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
-from clickstream.io.raw import RawStoreConnection, WriteRawClicks
-from clickstream.pipeline.jobs import Job, Output, wire
+from clickstream.pipeline.jobs import wire
+from clickstream.pipeline.live_job import limits_of, live_job, servers_of
 from clickstream.pipeline.live_status import LiveStatus
-from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions, read_options
-from clickstream.pipeline.raw_store import expire_hourly, raw_store_of, set_up_raw_store
-from clickstream.pipeline.runners import NO_SPLITS, check_reader, find_prism, read_by_java
+from clickstream.pipeline.options import KafkaOptions, read_options
+from clickstream.pipeline.raw_store import expire_hourly
+from clickstream.pipeline.runners import check_reader, find_prism
 from clickstream.pipeline.settings import (
-    checks_servers,
-    longest_periods,
-    measure_step,
     mendable_errors,
     on_prism,
-    parse_options,
     quiet_beam,
-    rollups_of,
     runner_of,
 )
-from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.pipeline.watch import (
     FAILED_WHILE_RUNNING,
-    Limits,
-    default_limits,
     note_end,
     note_status,
     stop_on_signals,
 )
-from clickstream.transforms import CutByWindow, MeasureTimeSpent, PaneTimes, ParseClicks, SumByPage
-from clickstream.transforms.parse import LatestEventTime
-from clickstream.transforms.periods import RestartTime
 
-LATE_SECONDS = 5.0
 STOP_SECONDS = 10
 _POLL_SECONDS = 0.2
 
@@ -85,36 +69,6 @@ def _failed(why: str) -> int:
     return FAILED_WHILE_RUNNING
 
 
-def limits_of(options: PipelineOptions) -> Limits:
-    """Beyond which the job isn't well, from the options."""
-    asked, kafka = options.view_as(LiveOptions).max_watermark_age, options.view_as(KafkaOptions)
-    if asked is not None:
-        return Limits(asked)
-    length = options.view_as(MetricOptions).window_seconds
-    return default_limits(window_seconds=length, disorder_seconds=kafka.disorder, idle_seconds=kafka.idle)
-
-
-def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | None]:
-    """The sinks and the raw store, set up and checked, as Kafka is, unless --check_servers=off.
-
-    Raises:
-        UserError: An option is missing or can't be, or a server isn't as it must be.
-    """
-    kafka = options.view_as(KafkaOptions)
-    if not kafka.topic:
-        message = "--topic is missing: name the topic that holds the clicks."
-        raise UserError(message)
-    sinks, raw_store = sinks_of(options), raw_store_of(options)
-    if checks_servers(options):
-        check_kafka(_connection(options), kafka.topic)
-        sinks.set_up()
-        set_up_raw_store(raw_store)
-    elif sinks.is_embedded or options.view_as(RawStoreOptions).raw_store == "sqlite":
-        message = "--check_servers=off isn't for SQLite files, whose tables are made at the start: leave it out."
-        raise UserError(message)
-    return sinks, raw_store
-
-
 def _run(pipeline: beam.Pipeline, stop: threading.Event, status: LiveStatus) -> int:
     result = pipeline.run()
     try:
@@ -123,95 +77,6 @@ def _run(pipeline: beam.Pipeline, stop: threading.Event, status: LiveStatus) -> 
         with suppress(Exception):  # Beam would do it at exit, and print a traceback for each thing that is gone already
             result._cleanup()  # noqa: SLF001
         raise
-
-
-def live_job(options: PipelineOptions, sinks: Sinks, raw_store: RawStoreConnection | None = None) -> Job:
-    """The live job's steps."""
-    metrics = options.view_as(MetricOptions)
-    measure = measure_step(options, live=True, shards=metrics.shards or 1)
-    connection, by_java = _connection(options), options.view_as(KafkaOptions).kafka_reader == "java"
-    return Job(
-        read=read_by_java(options) if by_java else read_clicks(options),
-        parse=ParseClicks(parse_options(options, live=True)),
-        measure=measure,
-        cut=CutByWindow(metrics.window_seconds, metrics.shards or 1),
-        outputs=_outputs(options, sinks, measure),
-        write_dead_letters=sinks.write_dead_letters(options),
-        store_raw=raw_store and WriteRawClicks(raw_store),
-        commit=None
-        if by_java
-        else CommitOffsets(
-            connection.bootstrap_servers,
-            connection.group_id,
-            connection.config,
-            restart_at=RestartTime(measure.allowed_lateness_seconds, measure.settled_seconds, longest_periods(options)),
-        ),
-    )
-
-
-def _outputs(options: PipelineOptions, sinks: Sinks, measure: MeasureTimeSpent) -> dict[str, Output]:
-    """Windows, and what they are rolled up to.
-
-    Each pane sums its window up anew. So hours and days, which hold many times what a window does, come once when they are over, and once more
-    when they are settled; running totals are in the windows.
-    """
-    metrics = options.view_as(MetricOptions)
-    open_seconds = measure.allowed_lateness_seconds + measure.settled_seconds
-    late = metrics.late_results or late_seconds(measure)
-    sums = partial(
-        SumByPage,
-        metrics.window_seconds,
-        allowed_lateness_seconds=open_seconds,
-        sketch_size=metrics.sketch_size,
-    )
-    outputs = {"": Output(sums(**_panes(options, metrics.early_results, late)), sinks.write_rows())}
-    for periods in rollups_of(options):
-        settled = _panes(options, None, max(late, open_seconds))
-        outputs[periods.name] = Output(sums(**settled, periods=periods), sinks.write_rows(periods.name))
-    return outputs
-
-
-def _panes(options: PipelineOptions, early_seconds: float | None, late_seconds: float) -> dict[str, Any]:
-    """When windows are told: on Prism by timers, elsewhere by the runner's triggers."""
-    if on_prism(options):
-        return {"pane_times": PaneTimes(early_seconds, late_seconds)}
-    return {"trigger": pane_trigger(early_seconds, late_seconds)}
-
-
-def late_seconds(measure: MeasureTimeSpent) -> float:
-    """How soon late clicks show. With dwell, nearly every window changes until a gap later: a few times is enough."""
-    return max(LATE_SECONDS, measure.session_gap_seconds / 3) if measure.policy.name == "dwell" else LATE_SECONDS
-
-
-def read_clicks(options: PipelineOptions) -> ReadFromKafka:
-    """The native source, from the options."""
-    kafka, connection = options.view_as(KafkaOptions), _connection(options)
-    bounds = parse_options(options, live=True)
-    return ReadFromKafka(
-        bootstrap_servers=connection.bootstrap_servers,
-        topic=kafka.topic,
-        group_id=connection.group_id,
-        event_time=LatestEventTime(bounds.max_event_age_seconds, bounds.max_clock_skew_seconds),
-        start=kafka.start,
-        splits=kafka.kafka_splits,
-        disorder_seconds=kafka.disorder,
-        idle_seconds=kafka.idle,
-        until=kafka.until,
-        commit_start=kafka.until is None,
-        kafka_config=connection.config,
-    )
-
-
-def pane_trigger(early_seconds: float | None, late_seconds: float) -> TriggerFn:
-    """At the window's end; before it, running totals if asked for; behind it, so soon after late clicks."""
-    early, late = (AfterProcessingTime(max(1, round(each))) if each else None for each in (early_seconds, late_seconds))
-    return AfterWatermark(early=early, late=late)
-
-
-def _connection(options: PipelineOptions) -> KafkaConnection:
-    kafka = options.view_as(KafkaOptions)
-    config = load_kafka_config(kafka.kafka_config) if kafka.kafka_config else {}
-    return KafkaConnection(kafka.bootstrap_servers, kafka.group_id, config)
 
 
 def _engine(options: PipelineOptions, *, bounded: bool) -> str:
@@ -227,7 +92,6 @@ def _engine(options: PipelineOptions, *, bounded: bool) -> str:
         raise UserError(message)
     prism = options.view_as(PrismRunnerOptions)
     prism.prism_location = find_prism(options)
-    options.view_as(DebugOptions).add_experiment(NO_SPLITS)
     if prism.prism_log_level == "info":  # its default: it would announce each job and worker
         prism.prism_log_level = "error"
     return "PrismRunner"

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from clickstream.io.errors import UserError
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
-from clickstream.pipeline.commands.batch import report, run_batch
+from clickstream.pipeline.batch_job import report, run_batch
 from clickstream.pipeline.options import KafkaOptions, OutputOptions, read_options
 from clickstream.pipeline.output_dir import SHAPING, OutputDir
 from clickstream.pipeline.replay_to_topic import replay_to_topic

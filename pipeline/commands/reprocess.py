@@ -3,8 +3,8 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -22,9 +22,8 @@ from clickstream.pipeline.options import (
     range_of,
     read_options,
 )
-from clickstream.pipeline.raw_store import expire, needed_raw_store, opened, set_up_raw_store
-from clickstream.pipeline.restating import Restating
-from clickstream.pipeline.settings import measure_step
+from clickstream.pipeline.raw_store import expire, needed_raw_store, set_up_raw_store
+from clickstream.pipeline.restating import Restating, around_ms, leased, stretches
 from clickstream.pipeline.sinks import sinks_of
 from clickstream.pipeline.watch import stop_on_signals
 
@@ -82,13 +81,6 @@ def _set_up(work: Restating) -> None:
     set_up_raw_store(work.store)
 
 
-@contextmanager
-def leased(work: Restating) -> Iterator[RawStore]:
-    """The open store, in nobody else's hands meanwhile."""
-    with opened(work.store) as store, store.lease():
-        yield store
-
-
 def _remember(work: Restating, store: RawStore, buckets: Iterable[Bucket]) -> None:
     """With the marks read before the clicks were: what came since is new."""
     if work.write:
@@ -116,21 +108,3 @@ def _run_over_new(work: Restating, store: RawStore) -> None:
     covered = stretches([bucket.start_ms for bucket in new], around_ms(work))
     show_changes([change for stretch in covered for change in work.run(*stretch)], written=work.write)
     _remember(work, store, new)
-
-
-def around_ms(work: Restating) -> int:
-    """How far around a click it changes others' figures."""
-    measure = measure_step(work.options)
-    return measure.session_gap_seconds * 1000 if measure.policy.name == "dwell" else 0
-
-
-def stretches(buckets: Iterable[int], around_ms: int) -> list[tuple[int, int]]:
-    """What buckets cover, with as much around each, in as few stretches as there are. All ms since the epoch."""
-    found: list[tuple[int, int]] = []
-    for bucket in sorted(buckets):
-        start, end = bucket - around_ms, bucket + BUCKET_MS + around_ms
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], end)
-        else:
-            found.append((start, end))
-    return found

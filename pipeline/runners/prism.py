@@ -9,9 +9,6 @@ from apache_beam.version import __version__ as beam_version
 
 from clickstream.io.errors import UserError
 
-# Prism splits a slow bundle between its elements, also where two of them are of one key: both parts then keep state from the same beginning, and what
-# the first to end has kept is lost (`docs/decisions/0018`).
-NO_SPLITS = "prism_disable_sdf_split"
 _CURE = (
     f"build it with Go (go install github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam_version}) and put it on PATH, "
     "or name one with --prism_location; or run without it, now and then, with --until=now."

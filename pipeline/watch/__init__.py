@@ -7,7 +7,7 @@ from clickstream.pipeline.watch.figures import LiveFigures, SinkFigures
 from clickstream.pipeline.watch.health import LastError, Limits, default_limits, report
 from clickstream.pipeline.watch.health_server import HealthServer
 from clickstream.pipeline.watch.job_status import JobStatus, note_end, note_status
-from clickstream.pipeline.watch.page_beside import end_with_parent, page_beside
+from clickstream.pipeline.watch.page_process import end_with_parent, page_beside
 from clickstream.pipeline.watch.stopping import stop_on_signals
 from clickstream.pipeline.watch.supervisor import DEFAULT_RESTARTS, FAILED_WHILE_RUNNING, STOP_SECONDS, supervise
 

@@ -20,7 +20,7 @@ from submission import PLACES, Sent, endpoint, in_cloud, worker_python, worker_v
 
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.runners.prism import NO_SPLITS
+from clickstream.transforms.runner import NO_SPLITS
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("flink")]
 WINDOW = 60

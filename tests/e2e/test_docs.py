@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clickstream.io.sample import SampleOptions, sample_records
+from clickstream.io.sample.log import SampleOptions, sample_records
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/own-pipeline.md"
 

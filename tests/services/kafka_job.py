@@ -15,9 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.trigger import AccumulationMode, AfterProcessingTime, AfterWatermark
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
-from clickstream.io.kafka import ReadFromKafka
-from clickstream.io.kafka.commit import CommitOffsets
-from clickstream.pipeline.runners.prism import NO_SPLITS
+from clickstream.io.kafka import CommitOffsets, ReadFromKafka
 from clickstream.transforms.schema import BatchProgress
 from tests.services.kafka_topic import latest_time
 
@@ -120,9 +118,7 @@ def kill(process):
 
 
 def main(prism, address, topic, folder, sink_seconds):
-    options = PipelineOptions(
-        [f"--prism_location={prism}", "--environment_type=LOOPBACK", "--streaming", f"--experiments={NO_SPLITS}"]
-    )
+    options = PipelineOptions([f"--prism_location={prism}", "--environment_type=LOOPBACK", "--streaming"])
     pipeline = beam.Pipeline("PrismRunner", options=options)
     wire(pipeline, address, topic, folder, float(sink_seconds))
     result = pipeline.run()

@@ -16,7 +16,6 @@ from apache_beam.runners.portability.job_server import JobServer
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.version import __version__ as beam_version
 
-from clickstream.pipeline.runners.prism import NO_SPLITS
 from tests.services.installing import PIP_INSTALL, installed
 from tests.services.installing import run as run_command
 
@@ -33,7 +32,7 @@ def on_prism(location: str) -> Iterator[beam.Pipeline]:
         prism_location=location,
         prism_log_level="error",
         # The server of another test's pipeline may know of no binary.
-        experiments=["disable_prism_server_singleton", NO_SPLITS],
+        experiments=["disable_prism_server_singleton"],
     )
     runner = _OwnPrism()
     try:

@@ -1,4 +1,4 @@
-"""What MariaDB, MySQL and Elasticsearch add up, as SQLite does in tests/io/test_sums.py."""
+"""What MariaDB, MySQL and Elasticsearch add up, as SQLite does in tests/io/results/test_sums.py."""
 
 import secrets
 

@@ -12,8 +12,9 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from clickstream.transforms.aggregate.combine import CombinePageSums, merge_sums, sums_of
 from clickstream.transforms.aggregate.page_sums import PageSums, cut_by_window
 from clickstream.transforms.aggregate.result_rows import DEFAULT_SKETCH_SIZE, page_metrics
-from clickstream.transforms.aggregate.window_sums import PaneTimes, SumWindows
+from clickstream.transforms.aggregate.window_sums import PaneTimes, SumWindows, times_of
 from clickstream.transforms.periods import Periods
+from clickstream.transforms.runner import on_prism
 
 _PARTIALS = tuple[int, pa.Table]
 _SUMS = tuple[int, PageSums]
@@ -31,10 +32,12 @@ class AggregateByPage(beam.PTransform):
     Attributes:
         window_seconds: Length of the windows, which start at multiples of it since the epoch (UTC).
         shards: Into how many groups pages are spread: the most workers that can share a window. Of bounded input, windows are shared out anyhow.
-        trigger: When panes are sent beside the default, once at the window's end (and again for each late pane).
+        trigger: When panes are sent beside the default, once at the window's end (and again for each late pane). Instead of `pane_times`.
         allowed_lateness_seconds: How long a window takes late clicks after its end.
         sketch_size: Hashes of users that a row keeps at most; 0 for none.
-        pane_times: When panes are sent, instead of `trigger`, by state and timers: on Prism, whose late panes may come only when their window closes.
+        pane_times: When panes are sent of unbounded input, in the same words for each runner.
+        by_timers: Whether unbounded windows are summed up by our own state and timers, instead of the runner's triggers. None: on Prism, whose
+            triggers may keep late clicks until their window closes.
     """
 
     window_seconds: int = 300
@@ -43,6 +46,7 @@ class AggregateByPage(beam.PTransform):
     allowed_lateness_seconds: int = 0
     sketch_size: int = DEFAULT_SKETCH_SIZE
     pane_times: PaneTimes | None = None
+    by_timers: bool | None = None
 
     def __post_init__(self) -> None:
         if self.window_seconds < 1 or self.shards < 1 or self.allowed_lateness_seconds < 0:
@@ -50,10 +54,11 @@ class AggregateByPage(beam.PTransform):
                 "AggregateByPage: window_seconds and shards must be at least 1, allowed_lateness_seconds at least 0."
             )
             raise ValueError(message)
+        _check_panes(self.trigger, self.pane_times)
 
     def expand(self, clicks: beam.PCollection) -> beam.PCollection:
         options = (self.window_seconds, self.trigger, self.allowed_lateness_seconds, self.sketch_size)
-        sum_up = SumByPage(*options, pane_times=self.pane_times)
+        sum_up = SumByPage(*options, pane_times=self.pane_times, by_timers=self.by_timers)
         return clicks | CutByWindow(self.window_seconds, self.shards) | sum_up
 
 
@@ -79,7 +84,8 @@ class SumByPage(beam.PTransform):
     In: as `CutByWindow` gives them. Out: as `AggregateByPage`.
 
     Attributes:
-        window_seconds, trigger, allowed_lateness_seconds, sketch_size, pane_times: As of `AggregateByPage`; the first as of `CutByWindow`.
+        window_seconds: As of `CutByWindow`.
+        trigger, allowed_lateness_seconds, sketch_size, pane_times, by_timers: As of `AggregateByPage`.
         periods: What windows are rolled up to. Each window must lie in one (`Periods.check_windows`).
     """
 
@@ -89,27 +95,54 @@ class SumByPage(beam.PTransform):
     sketch_size: int = DEFAULT_SKETCH_SIZE
     periods: Periods | None = None
     pane_times: PaneTimes | None = None
+    by_timers: bool | None = None
+
+    def __post_init__(self) -> None:
+        _check_panes(self.trigger, self.pane_times)
 
     def expand(self, partials: beam.PCollection) -> beam.PCollection:
         if self.periods is not None:
             move = beam.ParDo(_ToLastWindow(self.periods, self.window_seconds))
             partials |= f"To{self.periods.name}" >> move.with_output_types(_PARTIALS)
+        by_timers = on_prism(partials.pipeline) if self.by_timers is None else self.by_timers
+        trigger = self.pane_times.trigger() if self.pane_times else self.trigger
         windows = beam.WindowInto(
             FixedWindows(self.window_seconds),
-            trigger=self.trigger,
+            trigger=None if by_timers else trigger,
             accumulation_mode=AccumulationMode.ACCUMULATING,
             allowed_lateness=self.allowed_lateness_seconds,
         )
         if partials.is_bounded:
             spread = beam.ParDo(_SpreadWindows(self.window_seconds)).with_output_types(_PARTIALS)
             sums = partials | "Spread" >> spread | "Windows" >> windows | beam.CombinePerKey(CombinePageSums())
-        elif self.pane_times is not None:
-            sum_up = SumWindows(self.window_seconds, self.allowed_lateness_seconds, self.pane_times)
+        elif by_timers:
+            sum_up = SumWindows(self.window_seconds, self.allowed_lateness_seconds, self._times())
             sums = partials | "SumWindows" >> sum_up | "Windows" >> windows
         else:
             sums = partials | "Windows" >> windows | "Sums" >> _SumPanes()
         to_rows = _ToPageMetrics(self.sketch_size, self.periods)
         return sums | "PageMetrics" >> beam.ParDo(to_rows).with_output_types(pa.Table)
+
+    def _times(self) -> PaneTimes:
+        times = self.pane_times or times_of(self.trigger)
+        if times is None:
+            message = (
+                f"{self.trigger} can't be followed by timers, as needed on Prism: give pane_times=PaneTimes(early_seconds, late_seconds) "
+                "instead of a trigger, or by_timers=False, with which late clicks may show only when their window closes."
+            )
+            raise ValueError(message)
+        return times
+
+
+def _check_panes(trigger: TriggerFn | None, times: PaneTimes | None) -> None:
+    if trigger is not None and times is not None:
+        message = "trigger and pane_times say the same thing: give one of them."
+        raise ValueError(message)
+    if times is not None and (
+        times.late_seconds <= 0 or (times.early_seconds is not None and times.early_seconds <= 0)
+    ):
+        message = f"{times}: the seconds must be more than 0; early_seconds=None for none before the window's end."
+        raise ValueError(message)
 
 
 class _SumPanes(beam.PTransform):

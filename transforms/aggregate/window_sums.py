@@ -7,12 +7,14 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.coders import TupleCoder, VarIntCoder
 from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark, DefaultTrigger, TriggerFn
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from clickstream.transforms.aggregate.combine import PageSumsCoder, merge_sums, sums_of
 from clickstream.transforms.aggregate.page_sums import PageSums
+from clickstream.transforms.runner import keep_state_whole
 
 _Place = tuple[int, int]  # shard, and the window's start in ms
 _Part = tuple[int, PageSums]  # what it is, of those below
@@ -32,8 +34,29 @@ _RING_TIMER = beam.DoFn.TimerParam(_RING)
 class PaneTimes(NamedTuple):
     """So soon after something has changed a window is told: before its end (None: not until then), and behind it."""
 
-    early_seconds: float | None
-    late_seconds: float
+    early_seconds: float | None = None
+    late_seconds: float = 1.0
+
+    def trigger(self) -> TriggerFn:
+        """The same as a trigger, in whole seconds, for a runner's own windows."""
+        early, late = (
+            AfterProcessingTime(max(1, round(each))) if each else None
+            for each in (self.early_seconds, self.late_seconds)
+        )
+        return AfterWatermark(early=early, late=late)
+
+
+def times_of(trigger: TriggerFn | None) -> PaneTimes | None:
+    """The pane times that say the same as a trigger: the default (None too), or `AfterWatermark` of `AfterProcessingTime`. Of others None."""
+    if trigger is None or isinstance(trigger, DefaultTrigger):
+        return PaneTimes()
+    if not isinstance(trigger, AfterWatermark):
+        return None
+    early, late = (getattr(each, "underlying", None) for each in (trigger.early, trigger.late))
+    if not all(isinstance(each, AfterProcessingTime | None) for each in (early, late)):
+        return None
+    soonest = PaneTimes().late_seconds
+    return PaneTimes(max(early.delay, soonest) if early else None, max(late.delay, soonest) if late else soonest)
 
 
 class SumWindows(beam.PTransform):
@@ -49,6 +72,7 @@ class SumWindows(beam.PTransform):
         self._window_seconds, self._lateness, self._times = window_seconds, allowed_lateness_seconds, times
 
     def expand(self, partials: beam.PCollection) -> beam.PCollection:
+        keep_state_whole(partials.pipeline)
         by_window = beam.ParDo(_ByWindow()).with_output_types(tuple[_Place, _Part])
         parts = partials | "AtAnyTime" >> beam.WindowInto(GlobalWindows()) | "ByWindow" >> by_window
         places = parts | "Places" >> beam.ParDo(_AtNoTime()).with_output_types(tuple[_Place, None])

@@ -10,6 +10,7 @@ from apache_beam.transforms.window import GlobalWindows
 from clickstream.transforms.measure.policy import TimeSpentPolicy, measure_time_spent
 from clickstream.transforms.measure.track import ByUser, TrackVisits
 from clickstream.transforms.measure.visits import VisitRules
+from clickstream.transforms.runner import keep_state_whole
 
 _BY_USER = tuple[int, tuple[int, int, bytes]]
 _BOUNDED_SHARDS = 8  # of users a worker, so that not all clicks are looked at at once
@@ -65,6 +66,7 @@ class MeasureTimeSpent(beam.PTransform):
             clicks |= str(self.policy) >> beam.Map(measure_time_spent, self.policy).with_output_types(pa.Table)
         if not self.needs_row_key:
             return clicks
+        keep_state_whole(clicks.pipeline)
         bounded = clicks.is_bounded
         shards = self.shards * (_BOUNDED_SHARDS if bounded else 1)
         parts = {"Clicks": (clicks, True)} | ({"Before": (before, False)} if before is not None else {})

@@ -12,6 +12,7 @@ from clickstream.io.kafka.commit import CommitOffsets
 from clickstream.io.kafka.config import KafkaConfig, load_kafka_config
 from clickstream.io.kafka.read.reader import EventTime, ReadSettings, ReadUntilEnd, ReadUntilStopped
 from clickstream.io.kafka.read.start import StartPositions, start_time
+from clickstream.transforms.runner import on_prism
 from clickstream.transforms.schema import RawBatch
 
 __all__ = ["CommitOffsets", "KafkaConnection", "ReadFromKafka", "check_kafka", "load_kafka_config"]
@@ -49,7 +50,7 @@ class ReadFromKafka(beam.PTransform):
         kafka_config: Further librdkafka settings; secrets by reference, see `load_kafka_config`.
 
     Raises:
-        UserError: While the graph is built: an option that can't be. When the job starts: see `check_kafka`.
+        UserError: While the graph is built: an option that can't be, as `per_partition` on Prism. When the job starts: see `check_kafka`.
     """
 
     bootstrap_servers: str
@@ -76,6 +77,9 @@ class ReadFromKafka(beam.PTransform):
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
         connection = KafkaConnection(self.bootstrap_servers, self.group_id, self.kafka_config)
         bounded, one_group = self.until == "now", self.splits == "one"
+        if not bounded and not one_group and on_prism(root.pipeline):
+            message = "ReadFromKafka: splits='per_partition' loses events on Prism, which keeps one watermark for all: leave it out."
+            raise UserError(message)
         starts = StartPositions(connection, self.topic, self.start, bounded, one_group, self.commit_start)
         reader = ReadUntilEnd if bounded else ReadUntilStopped
         return (

@@ -17,7 +17,7 @@ from clickstream.io.raw.cassandra import rows as rows_of
 from clickstream.io.raw.cassandra.session import CassandraPlace, one_line_errors, session_at
 from clickstream.io.raw.lease import taken
 from clickstream.io.raw.store import Bucket, Split
-from clickstream.io.sql import tables
+from clickstream.io.sql import check_name
 
 _IN_FLIGHT, _PAGE_ROWS = 16, 5_000
 _LEASE_SECONDS, _RENEW_SECONDS = 60, 15.0
@@ -46,8 +46,8 @@ class CassandraRawStoreConnection:
     tls_ca: str | None = None
 
     def __post_init__(self) -> None:
-        tables.check_name(self.keyspace)
-        tables.check_name(self.table)
+        check_name(self.keyspace)
+        check_name(self.table)
         self.server()
 
     def server(self) -> CassandraPlace:

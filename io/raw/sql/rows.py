@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
 from clickstream.io.raw import clicks as raw_clicks
-from clickstream.io.sql import column_types, tables
+from clickstream.io.sql import Columns, check_name, column_types
 from clickstream.transforms.schema import CLICK_SCHEMA
 
 COLUMNS = {name: f"{family}_{qualifier}" for name, (family, qualifier) in raw_clicks.family_columns().items()}
@@ -35,15 +35,13 @@ def clicks_table(name: str) -> sa.Table:
         for name in _ORDER
     ]
     key = sa.PrimaryKeyConstraint(TIME, "click_id")
-    return sa.Table(
-        tables.check_name(name), sa.MetaData(), *columns, key, sqlite_with_rowid=False, **column_types.MYSQL
-    )
+    return sa.Table(check_name(name), sa.MetaData(), *columns, key, sqlite_with_rowid=False, **column_types.MYSQL)
 
 
 def buckets_table(name: str) -> sa.Table:
     """The table of buckets (ms since the epoch) and their marks, as of `Bucket`."""
     return sa.Table(
-        tables.check_name(name),
+        check_name(name),
         sa.MetaData(),
         sa.Column("bucket", sa.BigInteger, nullable=False, primary_key=True, autoincrement=False),
         sa.Column("changed", column_types.KEY, nullable=False),
@@ -77,7 +75,7 @@ def time_text(millis: int) -> str:
     return str(_texts(pl.Series([millis]).cast(pl.Datetime("ms")))[0])
 
 
-def to_columns(clicks: pa.Table) -> tables.Columns:
+def to_columns(clicks: pa.Table) -> Columns:
     """Clicks (RAW_CLICK_SCHEMA) as columns of `clicks_table`, in its order."""
     frame = pl.DataFrame(pl.from_arrow(clicks.select(_ORDER)))
     return [(_texts(frame[name]) if name in _TIMES else frame[name]).to_list() for name in _ORDER]

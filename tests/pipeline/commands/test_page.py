@@ -13,7 +13,7 @@ import pytest
 
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.watch.page_beside import _health_port, page_beside
+from clickstream.pipeline.watch.page_process import _health_port, page_beside
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def test_beside_a_job_it_waits_for_the_store_and_ends_with_the_job(tmp_path, mon
     with page_beside(["--output_dir=out", "--page_port=0"]) as options:
         assert options == ["--output_dir=out", "--page_port=0"]
     program = (
-        "import time\nfrom clickstream.pipeline.watch.page_beside import page_beside\n"
+        "import time\nfrom clickstream.pipeline.watch.page_process import page_beside\n"
         "with page_beside(['--page', '--page_port=0', '--output_dir=out']) as options:\n"
         "    print(options, flush=True)\n    time.sleep(600)\n"
     )

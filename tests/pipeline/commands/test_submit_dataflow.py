@@ -26,8 +26,8 @@ from clickstream.io.errors import UserError
 from clickstream.io.secret_manager import read_secret_version
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.commands import submit_dataflow
-from clickstream.pipeline.commands.live import live_job
 from clickstream.pipeline.jobs import wire
+from clickstream.pipeline.live_job import live_job
 from clickstream.pipeline.options.job import read_options
 from clickstream.pipeline.sinks import sinks_of
 

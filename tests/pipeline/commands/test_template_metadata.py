@@ -61,7 +61,8 @@ def test_the_image_is_of_the_same_beam_and_of_files_that_are_there() -> None:
     assert f"apache-beam=={version('apache-beam')}" in (ROOT / "requirements.lock").read_text()
     copied = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
     assert all((ROOT / name).exists() for names in copied for name in names)
-    packages = re.findall(r'"clickstream\.(\w+)"', (ROOT / "setup.py").read_text())
+    floors = re.search(r"FLOORS = \((.*)\)", (ROOT / "setup.py").read_text())
+    packages = re.findall(r'"(\w+)"', floors[1])
     assert {[name] == names for names in copied for name in packages} == {True, False}
     assert {name for names in copied for name in names} >= {*packages, "setup.py", "requirements.lock"}
     sent = (ROOT / "dataflow/Dockerfile.dockerignore").read_text().splitlines()

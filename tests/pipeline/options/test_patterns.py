@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.commands.live import live_job
 from clickstream.pipeline.commands.submit_dataflow import DEFAULTS
 from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
 from clickstream.pipeline.jobs import wire
+from clickstream.pipeline.live_job import live_job
 from clickstream.pipeline.options.job import job_parser, read_options
 from clickstream.pipeline.options.patterns import numbers, pattern_of
 from clickstream.pipeline.raw_store import raw_store_of

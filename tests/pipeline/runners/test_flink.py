@@ -4,15 +4,17 @@ import socket
 import sys
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PortableOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.flink import FlinkCluster
-from clickstream.io.sql import SqlConnection
+from clickstream.io.sql.metrics import SqlConnection
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.commands.flink import checkpoint_place
-from clickstream.pipeline.commands.live import live_job
+from clickstream.pipeline.jobs import wire
+from clickstream.pipeline.live_job import live_job
 from clickstream.pipeline.options.job import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.runners.flink.job import FlinkJob
 from clickstream.pipeline.runners.flink.options import (
@@ -79,11 +81,13 @@ def test_what_exactness_needs_is_set() -> None:
     assert submitted.view_as(KafkaOptions).kafka_splits == "per_partition"
 
 
-def test_windows_are_told_by_timers_on_prism_and_by_triggers_elsewhere() -> None:
-    sinks = Sinks(None, None, "index", SqlConnection("sqlite", "unused"))
-    for options, by_timers in ((read_options(SOURCE), True), (read_flink_options(LOCAL), False)):
-        [sum_up] = (output.sum_up for output in live_job(options, sinks).outputs.values())
-        assert (sum_up.pane_times is not None, sum_up.trigger is not None) == (by_timers, not by_timers)
+@pytest.mark.parametrize(("runner", "by_timers"), [("PrismRunner", True), ("FlinkRunner", False)])
+def test_windows_are_summed_up_by_timers_on_prism_and_by_triggers_elsewhere(runner, by_timers) -> None:
+    options = read_options(SOURCE) if by_timers else read_flink_options(LOCAL)
+    pipeline = beam.Pipeline(runner, options=options)
+    wire(pipeline, live_job(options, Sinks(None, None, "index", SqlConnection("sqlite", "unused"))))
+    steps = {label.split("/")[1] for label in pipeline.applied_labels if label.startswith("SumByPage/")}
+    assert ("SumWindows" in steps, "Sums" in steps) == (by_timers, not by_timers)
 
 
 def test_the_settings_of_an_embedded_flink_keep_checkpoints_and_go_on_from_one() -> None:

@@ -14,9 +14,14 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
 
 from clickstream.io.errors import UserError
+from clickstream.io.sql.metrics import SqlConnection
 from clickstream.pipeline.commands.live import _engine
+from clickstream.pipeline.jobs import wire
+from clickstream.pipeline.live_job import live_job
 from clickstream.pipeline.options.job import read_options
-from clickstream.pipeline.runners.prism import NO_SPLITS, find_prism
+from clickstream.pipeline.runners.prism import find_prism
+from clickstream.pipeline.sinks import Sinks
+from clickstream.transforms.runner import NO_SPLITS, keep_state_whole
 from tests.services.prism import on_prism
 
 
@@ -51,6 +56,7 @@ def test_a_machine_that_reaches_no_download_is_told(monkeypatch, tmp_path) -> No
         assert "Unable to fetch remote prism binary" in lacking()
 
 
+SOURCE = ["--bootstrap_servers=127.0.0.1:1", "--topic=clicks"]
 SEEN = BagStateSpec("seen", VarIntCoder())
 END = TimerSpec("end", TimeDomain.WATERMARK)
 _SEEN, _END = beam.DoFn.StateParam(SEEN), beam.DoFn.TimerParam(END)
@@ -70,14 +76,17 @@ class Slow(beam.DoFn):
 
 
 def test_state_is_whole_although_a_bundle_takes_long(prism) -> None:
-    """As live jobs run it. With its splits, Prism lost half of it."""
+    """As steps that keep state have it. With its splits, Prism lost half of it."""
     with on_prism(prism) as pipeline:
+        keep_state_whole(pipeline)
         one = pipeline | beam.Create([0]) | beam.FlatMap(lambda _: [("key", n) for n in range(60)])
         assert_that(one | beam.ParDo(Slow()), equal_to([60]))
 
 
 def test_live_jobs_run_without_splits(tmp_path) -> None:
     (tmp_path / "prism").touch()
-    options = read_options([f"--prism_location={tmp_path / 'prism'}", "--experiments=another"])
+    options = read_options([*SOURCE, f"--prism_location={tmp_path / 'prism'}", "--experiments=another"])
     assert _engine(options, bounded=False) == "PrismRunner"
-    assert options.view_as(DebugOptions).experiments == ["another", NO_SPLITS]
+    pipeline = beam.Pipeline("PrismRunner", options=options)
+    wire(pipeline, live_job(options, Sinks(None, None, "index", SqlConnection("sqlite", "unused"))))
+    assert {"another", NO_SPLITS} <= {*pipeline.options.view_as(DebugOptions).experiments}

@@ -6,6 +6,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.test_stream import TestStream as Stream  # pytest would collect it by its name
 from apache_beam.testing.util import assert_that
+from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 from columns import click_table
@@ -61,6 +62,22 @@ def test_a_window_is_told(course, expected, prism) -> None:
     with on_prism(prism) as pipeline:
         rows = pipeline | _stream(course) | MeasureTimeSpent(FIXED) | aggregate()
         assert_that(told(rows), lambda found: _equal(panes(found), expected))
+
+
+@pytest.mark.parametrize(
+    "panes_as", [{}, {"trigger": AfterWatermark(late=AfterProcessingTime(2))}], ids=["nothing", "a trigger"]
+)
+def test_who_knows_nothing_of_prism_sees_late_clicks_as_soon(panes_as, prism) -> None:
+    """As in a pipeline for any runner: neither option of Prism's is given. By its own triggers, the 3 would come when the window closes."""
+    course = [[1], 31, [2], 3.0, [3], 3.0, 80]
+    with on_prism(prism) as pipeline:
+        rows = (
+            pipeline
+            | _stream(course)
+            | MeasureTimeSpent(FIXED)
+            | AggregateByPage(WINDOW, allowed_lateness_seconds=LATENESS, **panes_as)
+        )
+        assert_that(told(rows), lambda found: _equal(panes(found), [1, 2, 3]))
 
 
 def test_running_totals_come_before_the_end_where_they_are_asked_for(prism) -> None:

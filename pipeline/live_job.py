@@ -1,0 +1,137 @@
+"""The live job's graph and its limits, from the options: Kafka to the sinks, whichever runner it goes to."""
+
+from functools import partial
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from clickstream.io.errors import UserError
+from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
+from clickstream.io.raw import RawStoreConnection, WriteRawClicks
+from clickstream.pipeline.jobs import Job, Output
+from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions
+from clickstream.pipeline.raw_store import raw_store_of, set_up_raw_store
+from clickstream.pipeline.runners import read_by_java
+from clickstream.pipeline.settings import (
+    checks_servers,
+    longest_periods,
+    measure_step,
+    parse_options,
+    rollups_of,
+)
+from clickstream.pipeline.sinks import Sinks, sinks_of
+from clickstream.pipeline.watch import (
+    Limits,
+    default_limits,
+)
+from clickstream.transforms import CutByWindow, MeasureTimeSpent, PaneTimes, ParseClicks, SumByPage
+from clickstream.transforms.parse import LatestEventTime
+from clickstream.transforms.periods import RestartTime
+
+LATE_SECONDS = 5.0
+
+
+def limits_of(options: PipelineOptions) -> Limits:
+    """Beyond which the job isn't well, from the options."""
+    asked, kafka = options.view_as(LiveOptions).max_watermark_age, options.view_as(KafkaOptions)
+    if asked is not None:
+        return Limits(asked)
+    length = options.view_as(MetricOptions).window_seconds
+    return default_limits(window_seconds=length, disorder_seconds=kafka.disorder, idle_seconds=kafka.idle)
+
+
+def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | None]:
+    """The sinks and the raw store, set up and checked, as Kafka is, unless --check_servers=off.
+
+    Raises:
+        UserError: An option is missing or can't be, or a server isn't as it must be.
+    """
+    kafka = options.view_as(KafkaOptions)
+    if not kafka.topic:
+        message = "--topic is missing: name the topic that holds the clicks."
+        raise UserError(message)
+    sinks, raw_store = sinks_of(options), raw_store_of(options)
+    if checks_servers(options):
+        check_kafka(_connection(options), kafka.topic)
+        sinks.set_up()
+        set_up_raw_store(raw_store)
+    elif sinks.is_embedded or options.view_as(RawStoreOptions).raw_store == "sqlite":
+        message = "--check_servers=off isn't for SQLite files, whose tables are made at the start: leave it out."
+        raise UserError(message)
+    return sinks, raw_store
+
+
+def live_job(options: PipelineOptions, sinks: Sinks, raw_store: RawStoreConnection | None = None) -> Job:
+    """The live job's steps."""
+    metrics = options.view_as(MetricOptions)
+    measure = measure_step(options, live=True, shards=metrics.shards or 1)
+    connection, by_java = _connection(options), options.view_as(KafkaOptions).kafka_reader == "java"
+    return Job(
+        read=read_by_java(options) if by_java else read_clicks(options),
+        parse=ParseClicks(parse_options(options, live=True)),
+        measure=measure,
+        cut=CutByWindow(metrics.window_seconds, metrics.shards or 1),
+        outputs=_outputs(options, sinks, measure),
+        write_dead_letters=sinks.write_dead_letters(options),
+        store_raw=raw_store and WriteRawClicks(raw_store),
+        commit=None
+        if by_java
+        else CommitOffsets(
+            connection.bootstrap_servers,
+            connection.group_id,
+            connection.config,
+            restart_at=RestartTime(measure.allowed_lateness_seconds, measure.settled_seconds, longest_periods(options)),
+        ),
+    )
+
+
+def _outputs(options: PipelineOptions, sinks: Sinks, measure: MeasureTimeSpent) -> dict[str, Output]:
+    """Windows, and what they are rolled up to.
+
+    Each pane sums its window up anew. So hours and days, which hold many times what a window does, come once when they are over, and once more
+    when they are settled; running totals are in the windows.
+    """
+    metrics = options.view_as(MetricOptions)
+    open_seconds = measure.allowed_lateness_seconds + measure.settled_seconds
+    late = metrics.late_results or late_seconds(measure)
+    sums = partial(
+        SumByPage,
+        metrics.window_seconds,
+        allowed_lateness_seconds=open_seconds,
+        sketch_size=metrics.sketch_size,
+    )
+    times = PaneTimes(metrics.early_results or None, late)
+    outputs = {"": Output(sums(pane_times=times), sinks.write_rows())}
+    for periods in rollups_of(options):
+        settled = PaneTimes(None, max(late, open_seconds))
+        outputs[periods.name] = Output(sums(pane_times=settled, periods=periods), sinks.write_rows(periods.name))
+    return outputs
+
+
+def late_seconds(measure: MeasureTimeSpent) -> float:
+    """How soon late clicks show. With dwell, nearly every window changes until a gap later: a few times is enough."""
+    return max(LATE_SECONDS, measure.session_gap_seconds / 3) if measure.policy.name == "dwell" else LATE_SECONDS
+
+
+def read_clicks(options: PipelineOptions) -> ReadFromKafka:
+    """The native source, from the options."""
+    kafka, connection = options.view_as(KafkaOptions), _connection(options)
+    bounds = parse_options(options, live=True)
+    return ReadFromKafka(
+        bootstrap_servers=connection.bootstrap_servers,
+        topic=kafka.topic,
+        group_id=connection.group_id,
+        event_time=LatestEventTime(bounds.max_event_age_seconds, bounds.max_clock_skew_seconds),
+        start=kafka.start,
+        splits=kafka.kafka_splits,
+        disorder_seconds=kafka.disorder,
+        idle_seconds=kafka.idle,
+        until=kafka.until,
+        commit_start=kafka.until is None,
+        kafka_config=connection.config,
+    )
+
+
+def _connection(options: PipelineOptions) -> KafkaConnection:
+    kafka = options.view_as(KafkaOptions)
+    config = load_kafka_config(kafka.kafka_config) if kafka.kafka_config else {}
+    return KafkaConnection(kafka.bootstrap_servers, kafka.group_id, config)
