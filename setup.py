@@ -33,7 +33,7 @@ HBASE = ["happybase>=1.2"]
 # The web page; the lock files include it too.
 PAGE = ["starlette>=0.46", "uvicorn>=0.34"]
 # The site of docs/; requirements-test.lock includes it, as its build is a test.
-DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]
+DOCS = ["mkdocstrings[python]>=0.29", "zensical>=0.0.30"]
 TEST = [
     "datasketches>=5",
     "duckdb>=1.1",
