@@ -32,6 +32,8 @@ CASSANDRA = ["cassandra-driver>=3.29.2"]
 HBASE = ["happybase>=1.2"]
 # The web page; the lock files include it too.
 PAGE = ["starlette>=0.46", "uvicorn>=0.34"]
+# The site of docs/; requirements-test.lock includes it, as its build is a test.
+DOCS = ["mkdocstrings[python]>=0.29", "zensical>=0.0.30"]
 TEST = [
     "datasketches>=5",
     "duckdb>=1.1",
@@ -60,5 +62,5 @@ setup(
     packages=PACKAGES,
     package_data={"": ["py.typed", "*.css", "*.tmpl", "static/*", "*.sql", "*.cql", "*.hbase", "*.ndjson"]},
     install_requires=REQUIRED,
-    extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "page": PAGE, "test": TEST},
+    extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "page": PAGE, "docs": DOCS, "test": TEST},
 )
