@@ -110,7 +110,8 @@ class _ToRaw(beam.PTransform):
             return rows | FromRows(RawRows, transforms.RawBatch)
         found = RowTypeConstraint.from_user_type(rows.element_type) or rows.element_type
         fields = found._fields if isinstance(found, RowTypeConstraint) else ()
-        single = fields[0][0] if len(fields) == 1 and fields[0][1] in (str, bytes) else None
+        names = [name for name, kind in fields if kind in (str, bytes)]
+        single = names[0] if len(fields) == len(names) == 1 else None
         return rows | "Events" >> beam.Map(_event, single) | transforms.BatchClicks()
 
 

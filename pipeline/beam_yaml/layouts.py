@@ -162,6 +162,6 @@ def _arrow_type(field: pa.Field) -> pa.DataType:
 
 for _kind in (ClickRows, MeasuredRows, MetricRows):
     _kind.fields = tuple(
-        (field.name, _TYPES[_arrow_type(field)] | None if field.nullable else _TYPES[_arrow_type(field)])  # type: ignore[misc]
+        (field.name, _TYPES[_arrow_type(field)] | None if field.nullable else _TYPES[_arrow_type(field)])
         for field in _kind.schema
     )

@@ -19,7 +19,7 @@ from clickstream.transforms import RawBatch
 
 
 @dataclass(eq=False)
-class _Converter(BatchConverter):  # type: ignore[type-arg]
+class _Converter(BatchConverter):
     """A batch of Beam's is a list of ours here: rows of several sources or windows need several."""
 
     layout: type[Layout]
@@ -49,7 +49,7 @@ class _Converter(BatchConverter):  # type: ignore[type-arg]
         return sum(0 if isinstance(part, RawBatch) else part.nbytes for part in batch)
 
 
-@BatchConverter.register(name="clickstream")
+@BatchConverter.register(name="clickstream")  # type: ignore[untyped-decorator]
 def _converter(_: Any, batch_type: Any) -> _Converter:
     if not (isinstance(batch_type, type) and issubclass(batch_type, Layout)):
         message = "not a batch of clickstream's"
@@ -94,7 +94,7 @@ class _AsRows(beam.DoFn):
     def __init__(self, layout: type[Layout]) -> None:
         self._layout = layout
 
-    @beam.DoFn.yields_batches
+    @beam.DoFn.yields_batches  # type: ignore[untyped-decorator]
     def process(self, batch: Any) -> Iterator[list[Any]]:
         yield [batch]
 
@@ -109,7 +109,7 @@ class _AsBatches(beam.DoFn):
     def __init__(self, layout: type[Layout]) -> None:
         self._layout = layout
 
-    @beam.DoFn.yields_elements
+    @beam.DoFn.yields_elements  # type: ignore[untyped-decorator]
     def process_batch(self, batch: list[Any]) -> Iterator[Any]:
         yield from batch
 

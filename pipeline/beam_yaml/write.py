@@ -5,7 +5,12 @@ from pathlib import Path
 import apache_beam as beam
 
 from clickstream.io import elasticsearch, sql
-from clickstream.io.elasticsearch_setup import ElasticsearchConnection, check_elasticsearch, setup_elasticsearch
+from clickstream.io.elasticsearch_setup import (
+    DEFAULT_INDEX,
+    ElasticsearchConnection,
+    check_elasticsearch,
+    setup_elasticsearch,
+)
 from clickstream.io.mysql import check_mysql, connect_by_url, setup_mysql
 from clickstream.pipeline.beam_yaml.layouts import MetricRows
 from clickstream.pipeline.beam_yaml.rows import FromRows
@@ -43,7 +48,7 @@ def WriteToSql(  # noqa: N802
 
 def WriteToElasticsearch(  # noqa: N802
     hosts: str,
-    index: str = elasticsearch.DEFAULT_INDEX,
+    index: str = DEFAULT_INDEX,
     api_key: str | None = None,
     user: str | None = None,
     password: str | None = None,
