@@ -34,11 +34,14 @@ HBASE = ["happybase>=1.2"]
 PAGE = ["starlette>=0.46", "uvicorn>=0.34"]
 # The site of docs/; requirements-test.lock includes it, as its build is a test.
 DOCS = ["mkdocstrings[python]>=0.29", "zensical>=0.0.30"]
+# Beam's own YAML runner, for pipelines without Python.
+YAML = ["apache-beam[yaml]"]
 TEST = [
     "datasketches>=5",
     "duckdb>=1.1",
     "httpx>=0.27",
     "hypothesis>=6.100",
+    "matplotlib>=3.9",  # one of the examples
     "mypy>=1.14",
     "pytest>=8,<9.2",  # with 9.2, pytest-xdist 3.8 silently forgets the groups of its tests (its issue 1386)
     "pytest-timeout>=2.3",
@@ -60,7 +63,7 @@ setup(
     python_requires=">=3.10,<3.14",
     package_dir={"clickstream": "."},
     packages=PACKAGES,
-    package_data={"": ["py.typed", "*.css", "*.tmpl", "static/*", "*.sql", "*.cql", "*.hbase", "*.ndjson"]},
+    package_data={"": ["py.typed", "*.css", "*.tmpl", "static/*", "*.sql", "*.cql", "*.hbase", "*.ndjson", "*.yaml"]},
     install_requires=REQUIRED,
-    extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "page": PAGE, "docs": DOCS, "test": TEST},
+    extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "page": PAGE, "docs": DOCS, "yaml": YAML, "test": TEST},
 )

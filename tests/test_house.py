@@ -150,15 +150,13 @@ def test_from_outside_only_a_rooms_face_is_imported() -> None:
 def test_a_face_lists_all_that_it_has(face: str) -> None:
     module = importlib.import_module(f"clickstream.{face}")
     assert module.__doc__
-    own = {
-        node.name
-        for node in ast.parse(Path(module.__file__).read_text()).body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef)
-    }
+    tree = ast.parse(Path(module.__file__).read_text()).body
+    own = {node.name for node in tree if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {node.targets[0].id for node in tree if isinstance(node, ast.Assign)} - {"__all__"}
     brought = {
         alias.asname or alias.name
-        for node in ast.parse(Path(module.__file__).read_text()).body
-        if isinstance(node, ast.ImportFrom)
+        for node in tree
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("clickstream")
         for alias in node.names
     }
     assert {name for name in own | brought if not name.startswith("_")} == set(getattr(module, "__all__", ()))
