@@ -15,43 +15,21 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PACKAGES = ("pipeline", "transforms", "io", "page")
 PROJECT_PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
-SECTIONS = {
-    "How to": "how-to",
-    "Reference": "reference",
-    "Explanation": "explanation",
-    "Decisions": "decisions",
-}
 # What a reader wants first; pages that aren't named come behind, by their files' names.
-_FIRST = (
-    *(
-        "logs",
-        "kafka",
-        "mysql",
-        "elasticsearch",
-        "page",
-        "ask",
-        "kibana",
-        "dead-letters",
-        "monitoring",
-        "raw-store",
-        "reprocess",
+_FIRST = {
+    "how-to": (
+        *("logs", "kafka", "mysql", "elasticsearch", "page", "ask", "kibana", "dead-letters", "monitoring"),
+        *("raw-store", "reprocess", "rollups", "pseudonyms", "own-pipeline", "beam-yaml", "flink", "dataflow"),
     ),
-    *(
-        "README",
-        "options",
-        "commands",
-        "input",
-        "tables",
-        "elasticsearch-index",
-        "dead-letters",
-        "metrics",
-        "procedures",
-        "exit-codes",
+    "reference": (
+        *("options", "commands", "input", "tables", "elasticsearch-index", "dead-letters", "metrics", "procedures"),
+        *("exit-codes", "api"),
     ),
-    *("exactness", "late-data", "time-spent", "sketches", "urls"),
-)
+    "explanation": ("exactness", "late-data", "time-spent", "sketches", "urls"),
+    "decisions": ("README",),
+}
+_TITLES = {"how-to": "How to", "reference": "Reference", "explanation": "Explanation", "decisions": "Decisions"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -94,7 +72,7 @@ def links(markdown: str) -> list[str]:
 
 def navigation(docs: Path) -> list[object]:
     """All pages, in the order in which they are wanted."""
-    folders = [{title: [f"{folder}/{name}.md" for name in _names(docs / folder)]} for title, folder in SECTIONS.items()]
+    folders = [{title: [f"{folder}/{name}.md" for name in _names(docs / folder)]} for folder, title in _TITLES.items()]
     measured = sorted(
         page.name for page in docs.glob("*.md") if page.name not in ("README.md", "tutorial.md", *PROJECT_PAGES)
     )
@@ -103,8 +81,8 @@ def navigation(docs: Path) -> list[object]:
 
 
 def _names(folder: Path) -> list[str]:
-    names = sorted(page.stem for page in folder.glob("*.md"))
-    return sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    names, first = sorted(page.stem for page in folder.glob("*.md")), _FIRST[folder.name]
+    return sorted(names, key=lambda name: first.index(name) if name in first else len(first))
 
 
 if __name__ == "__main__":
