@@ -2,12 +2,15 @@
 
 import re
 
-_NAMES = "UserError|SecretError|ElasticsearchError|ElasticsearchUnavailableError|RawStoreUnavailableError"  # all are UserErrors
-_MARKED = re.compile(rf"(?:^|[\s.])(?:{_NAMES}): (.*?)(?: \[while running|\n|$)")
+# A traceback's last line, `clickstream.io.secrets.SecretError: …`: every error of ours outside of transforms is a UserError.
+_MARKED = re.compile(r"clickstream\.(?:io|page|pipeline)\.(?:\w+\.)*\w+Error: (.*?)(?: \[while running|\n|$)")
 
 
 class UserError(Exception):
-    """What went wrong and what to do, in one line that holds no secret and no payload. Shown without a traceback, exit status 2."""
+    """What went wrong and what to do, in one line that holds no secret and no payload. Shown without a traceback, exit status 2.
+
+    A class derived from it lives in io, page or pipeline, and its name ends with `Error`: by that it is known in a worker's traceback.
+    """
 
 
 def user_error_in(error: BaseException) -> UserError | None:
