@@ -1,6 +1,7 @@
 """The site builds without a warning; and what it should warn of fails it."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,10 @@ def test_it_builds_strictly_with_every_page_and_the_docstrings(staged) -> None:
     api = (staged / "site/reference/api.html").read_text()
     assert 'id="clickstream.transforms.AggregateByPage"' in api
     assert "Clicks to page metrics by fixed window, URL and country." in api
+    asked = re.findall(r"members: \[(.*)\]", (staged / "docs/reference/api.md").read_text())
+    names = [name for line in asked for name in line.split(", ")]
+    assert len(names) > 10
+    assert [name for name in names if not re.search(rf'id="clickstream\.io\.[a-z]+\.{name}"', api)] == []
 
 
 @pytest.mark.parametrize(
