@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # Files that are there anyway, since nothing is written to them: locks end with their process, and leave nothing behind.
-_DOOR, _ROOM = Path(__file__), Path(__file__).with_name("conftest.py")
+_DOOR, _ROOM = Path(__file__), Path(__file__).parents[1] / "conftest.py"
 
 
 def pytest_configure(config: pytest.Config) -> None:
