@@ -4,6 +4,5 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh" requirements.lock
 
-# One thread a process: Beam's workers are the parallelism, and small groups cost half as much.
-export POLARS_MAX_THREADS="${POLARS_MAX_THREADS:-1}"
+export CLICKSTREAM_COMMAND="${CLICKSTREAM_COMMAND:-./run_local.sh}"  # what the summary advises to run next
 exec "$python" -m clickstream.pipeline "$@"

@@ -65,5 +65,6 @@ setup(
     packages=PACKAGES,
     package_data={"": ["py.typed", "*.css", "*.tmpl", "static/*", "*.sql", "*.cql", "*.hbase", "*.ndjson", "*.yaml"]},
     install_requires=REQUIRED,
+    entry_points={"console_scripts": ["clickstream = clickstream.pipeline.__main__:main"]},
     extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "page": PAGE, "docs": DOCS, "yaml": YAML, "test": TEST},
 )

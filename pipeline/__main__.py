@@ -1,16 +1,19 @@
-"""`python -m clickstream.pipeline`: the main job, or one of the commands beside it."""
+"""`clickstream`, or `python -m clickstream.pipeline`: the main job, or one of the commands beside it."""
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from itertools import pairwise
 
 from clickstream.io.errors import UserError
 from clickstream.pipeline.watch import DEFAULT_RESTARTS, STOP_SECONDS, JobStatus, note_end, page_beside, supervise
 
+DISTRIBUTION = "clickstream-beam"
 _WORKS_FOR_SUPERVISOR = "CLICKSTREAM_SUPERVISED"
 COMMANDS = {
     "flink": "the live job on Flink: see run_flink.sh --help",
@@ -27,8 +30,19 @@ COMMANDS = {
 }
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command that the first argument names, or the main job. Returns the exit status: 2 for a user's mistake."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command that the first argument names, or the main job. Returns the exit status: 2 for a user's mistake.
+
+    Args:
+        argv: The arguments; those of the process, if left out.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    os.environ.setdefault(
+        "POLARS_MAX_THREADS", "1"
+    )  # Beam's workers are the parallelism: small groups cost half as much
+    warnings.filterwarnings(
+        "ignore", "You are using a non-supported Python version", FutureWarning
+    )  # Google's, each time
     try:
         return _run(argv)
     except UserError as error:
@@ -44,6 +58,8 @@ def _run(argv: Sequence[str]) -> int:
     if name is not None and name not in COMMANDS:
         message = f"Unknown command {name!r}: there are {', '.join(COMMANDS)}, and the job itself, which takes only --options."
         raise UserError(message)
+    if "--version" in argv and name is None:
+        return _version()
     if {"-h", "--help"} & set(argv) and name is None:
         return _help()
     if name is None:
@@ -75,7 +91,7 @@ def _run_flink(argv: Sequence[str]) -> int:
     if _WORKS_FOR_SUPERVISOR in os.environ:
         return _run_supervised("flink", argv[1:])
     if "--page" in argv:
-        message = "--page isn't for Flink: run `python -m clickstream.pipeline page` with the options of the stores beside the job."
+        message = "--page isn't for Flink: run `clickstream page` with the options of the stores beside the job."
         raise UserError(message)
     # A savepoint takes its time to make, and holds for the attempt that it was given to.
     return _supervise(argv, ["--start=committed", "--savepoint_path="], stop_seconds=150)
@@ -128,16 +144,19 @@ def _value(argv: Sequence[str], option: str) -> str:
     return values[-1] if values else ""
 
 
+def _version() -> int:
+    sys.stdout.write(f"{DISTRIBUTION} {version(DISTRIBUTION)}\n")
+    return 0
+
+
 def _help() -> int:
     from clickstream.pipeline.options import job_parser
 
     job_parser().print_help()
     commands = "\n".join(f"  {name:22}{what}" for name, what in COMMANDS.items())
-    sys.stdout.write(
-        f"\ncommands (python -m clickstream.pipeline COMMAND --help):\n{commands}\n\nBeam's own options are taken as well.\n"
-    )
+    sys.stdout.write(f"\ncommands (clickstream COMMAND --help):\n{commands}\n\nBeam's own options are taken as well.\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

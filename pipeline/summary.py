@@ -149,13 +149,14 @@ def _places(output: OutputDir) -> list[str]:
 
 
 def _next_steps(output: OutputDir, *, sample: bool) -> list[str]:
-    own = ["  your own log:   ./run_local.sh --input='logs/*.ndjson' --output_dir=results"] if sample else []
+    command = os.environ.get("CLICKSTREAM_COMMAND", "clickstream")  # run_local.sh says its own name
+    own = [f"  your own log:   {command} --input='logs/*.ndjson' --output_dir=results"] if sample else []
     return [
         "Next:",
         *own,
         f"  look:           open {visible(str(output.report))}",
         f'  ask:            sqlite3 {visible(str(output.database))} "{_QUESTION}"',
-        "  live on Kafka:  ./run_local.sh --help",
+        f"  live on Kafka:  {command} --help",
     ]
 
 

@@ -19,7 +19,7 @@ _HEAD = """# Options
 
 <!-- Written by docs/tools/options.py: change the options' own texts, and run it. -->
 
-`./run_local.sh --help` says the same, and `--help` behind each [command](commands.md). Beam's own options are taken too, such as
+`clickstream --help` says the same, and `--help` behind each [command](commands.md). Beam's own options are taken too, such as
 `--direct_num_workers=2 --direct_running_mode=multi_processing` for more processes on one machine; unknown ones are refused.
 
 A DURATION is `30s`, `10m`, `2h`, `7d`, or plain seconds. A REF leads to a secret: `env:NAME`, `file:PATH` or `secret:projects/P/secrets/S/versions/V`

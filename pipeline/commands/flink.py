@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: Something that the user can mend.
     """
     if {"-h", "--help"} & set(argv):
-        job_parser((*JOB_OPTIONS, FlinkOptions), "run_flink.sh").print_help()
+        job_parser((*JOB_OPTIONS, FlinkOptions), "clickstream flink").print_help()
         sys.stdout.write(_OF_BEAM)
         return 0
     _quiet_submission()

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     """
     if {"-h", "--help"} & set(argv):
         parser = job_parser((ForgetOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions))
-        parser.prog, parser.description = "python -m clickstream.pipeline forget", __doc__
+        parser.prog, parser.description = "clickstream forget", __doc__
         parser.print_help()
         return 0
     options = read_options(argv)

@@ -146,7 +146,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="generate", allow_abbrev=False, description=__doc__)
+    parser = _Parser(prog="clickstream generate", allow_abbrev=False, description=__doc__)
     target = parser.add_argument_group("where to")
     target.add_argument("--output", metavar="PATH", help="the log to write: NDJSON, plain, .gz or .zst")
     target.add_argument("--bootstrap_servers", metavar="HOST:PORT", help="or the Kafka cluster to feed")

@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _help() -> int:
     parser = job_parser((PageOptions, OutputOptions, MetricOptions))
-    parser.prog, parser.description = "python -m clickstream.pipeline page", __doc__
+    parser.prog, parser.description = "clickstream page", __doc__
     parser.print_help()
     return 0
 

@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _help() -> int:
     parser = job_parser((QueryOptions, RangeOptions, OutputOptions))
-    parser.prog, parser.description = "python -m clickstream.pipeline query", __doc__
+    parser.prog, parser.description = "clickstream query", __doc__
     parser.print_help()
     return 0
 

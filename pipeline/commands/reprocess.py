@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(argv):
         groups = (RangeOptions, ReprocessOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions)
         parser = job_parser(groups)
-        parser.prog, parser.description = "python -m clickstream.pipeline reprocess", __doc__
+        parser.prog, parser.description = "clickstream reprocess", __doc__
         parser.print_help()
         return 0
     options = read_options(["--dry_run=true" if given == "--dry_run" else given for given in argv])

@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     """
     if {"-h", "--help"} & set(argv):
         parser = job_parser((KibanaOptions, OutputOptions, RawStoreOptions))
-        parser.prog, parser.description = "python -m clickstream.pipeline setup-sinks", __doc__
+        parser.prog, parser.description = "clickstream setup-sinks", __doc__
         parser.print_help()
         return 0
     options = read_options(argv)

@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     """
     if {"-h", "--help"} & set(argv):
         parser = job_parser((KafkaOptions, ClickOptions, MetricOptions, OutputOptions, RawStoreOptions, LiveOptions))
-        parser.prog, parser.description = "run_dataflow.sh", __doc__
+        parser.prog, parser.description = "clickstream submit-dataflow", __doc__
         parser.epilog = (
             "Beam's options for Dataflow: --project, --region, --temp_location=gs://… (all three needed), --job_name, --update, "
             "--sdk_container_image, --service_account_email, --subnetwork, --max_num_workers …"

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     """
     if {"-h", "--help"} & set(argv):
         parser = job_parser((RangeOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions))
-        parser.prog, parser.description = "python -m clickstream.pipeline verify", __doc__
+        parser.prog, parser.description = "clickstream verify", __doc__
         parser.print_help()
         return 0
     options = read_options(argv)

@@ -267,7 +267,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def job_parser(
-    groups: Sequence[type[PipelineOptions]] = JOB_OPTIONS, program: str = "run_local.sh"
+    groups: Sequence[type[PipelineOptions]] = JOB_OPTIONS, program: str = "clickstream"
 ) -> argparse.ArgumentParser:
     """The parser of a job's own options, for `--help`."""
     parser = _Parser(prog=program, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter)

@@ -23,7 +23,7 @@ NOT_THERE = {
     ),
     **dict.fromkeys(
         ("page", "page_port", "page_host", "page_token", "health"),
-        "the page is a command of its own: python -m clickstream.pipeline page --mysql=… or --elasticsearch=…; leave it out.",
+        "the page is a command of its own: clickstream page --mysql=… or --elasticsearch=…; leave it out.",
     ),
     "retention": "nothing of the job stays on this machine to do it: give it to reprocess --every=…, beside the job.",
 }

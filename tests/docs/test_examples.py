@@ -51,7 +51,8 @@ def outputs(page: Path, folder: Path) -> Iterator[str]:
         done = subprocess.run(
             command,
             cwd=folder,
-            env=os.environ | {"LC_ALL": "C.UTF-8"},
+            env=os.environ
+            | {"LC_ALL": "C.UTF-8", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             timeout=240,

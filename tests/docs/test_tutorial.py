@@ -41,7 +41,7 @@ class Reader:
             "localhost:8080": f"localhost:{self.port}",
             "--health_port=8080": f"--health_port={self.port}",
         }
-        path = f"{Path(prism).parent}{os.pathsep}{os.environ['PATH']}"
+        path = os.pathsep.join((str(Path(prism).parent), str(Path(sys.executable).parent), os.environ["PATH"]))
         self._environment = os.environ | {"MYSQL_PASSWORD": mysql.password, "PATH": path, "POLARS_MAX_THREADS": "1"}
         (folder / ".venv").symlink_to(sys.prefix)
         script = folder / "run_local.sh"

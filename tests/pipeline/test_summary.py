@@ -72,12 +72,17 @@ Results: out/clickstream.db
          out/report.html
 
 Next:
-  your own log:   ./run_local.sh --input='logs/*.ndjson' --output_dir=results
+  your own log:   clickstream --input='logs/*.ndjson' --output_dir=results
   look:           open out/report.html
   ask:            sqlite3 out/clickstream.db "SELECT url, SUM(clicks) FROM page_metrics GROUP BY 1 ORDER BY 2 DESC LIMIT 5"
-  live on Kafka:  ./run_local.sh --help
+  live on Kafka:  clickstream --help
 """
     )
+
+
+def test_run_local_advises_itself(monkeypatch):
+    monkeypatch.setenv("CLICKSTREAM_COMMAND", "./run_local.sh")
+    assert "your own log:   ./run_local.sh --input=" in printed(monkeypatch, figures())
 
 
 def test_a_run_without_clicks_says_so(monkeypatch):
