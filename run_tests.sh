@@ -7,15 +7,7 @@ cd "$root"
 export POLARS_MAX_THREADS="${POLARS_MAX_THREADS:-1}"
 
 if [ $# -eq 0 ]; then
-  "$python" -m ruff check .
-  "$python" -m ruff format --check .
-  # mypy runs outside the root, where ./io would shadow the standard library's io.
-  types="$(mktemp -d)"
-  trap 'rm -rf "$types"' EXIT
-  ln -s "$root" "$types/clickstream"
-  (cd "$types" && MYPYPATH="$types" "$python" -m mypy --config-file "$root/pyproject.toml")
-fi
-if [ $# -eq 0 ]; then
+  ./run_checks.sh
   # The live tests, which come first, mostly wait: two groups of them, and the others meanwhile.
   set -- -n 3 --dist=loadgroup --no-loadscope-reorder --durations=15 --durations-min=20
 fi

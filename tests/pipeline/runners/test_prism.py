@@ -1,5 +1,7 @@
 """Prism is found before the first event, or its lack is told in one line with the ways out."""
 
+import errno
+import os
 import socket
 import time
 from typing import Any
@@ -19,7 +21,7 @@ from clickstream.pipeline.commands.live import _engine
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import live_job
 from clickstream.pipeline.options.job import read_options
-from clickstream.pipeline.runners.prism import find_prism
+from clickstream.pipeline.runners.prism import FoundPrism, FoundPrismRunner, find_prism
 from clickstream.pipeline.sinks import Sinks
 from clickstream.transforms.runner import NO_SPLITS, keep_state_whole
 from tests.services.prism import on_prism
@@ -37,6 +39,27 @@ def lacking(location=None):
 def test_a_binary_is_taken_as_it_is(tmp_path) -> None:
     (tmp_path / "prism").touch()
     assert find_prism(read_options([f"--prism_location={tmp_path / 'prism'}"])) == str(tmp_path / "prism")
+
+
+def test_a_binary_on_a_read_only_file_system_is_started_as_it_is(tmp_path, monkeypatch) -> None:
+    """As in a container: Beam would set its mode, and fail."""
+    program = tmp_path / "prism"
+    program.touch(0o555)
+    monkeypatch.setattr("os.chmod", fails_read_only)
+    command, _ = FoundPrism(read_options([f"--prism_location={program}"])).subprocess_cmd_and_endpoint()
+    assert command[0] == str(program)
+
+
+def fails_read_only(*_: Any, **__: Any) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_binary_that_may_not_be_run_yet_is_made_one_that_may(tmp_path) -> None:
+    program = tmp_path / "prism"
+    program.touch(0o644)
+    command, _ = FoundPrism(read_options([f"--prism_location={program}"])).subprocess_cmd_and_endpoint()
+    assert command[0] == str(program)
+    assert os.access(program, os.X_OK)
 
 
 def test_a_path_without_a_binary_is_told(tmp_path) -> None:
@@ -86,7 +109,8 @@ def test_state_is_whole_although_a_bundle_takes_long(prism) -> None:
 def test_live_jobs_run_without_splits(tmp_path) -> None:
     (tmp_path / "prism").touch()
     options = read_options([*SOURCE, f"--prism_location={tmp_path / 'prism'}", "--experiments=another"])
-    assert _engine(options, bounded=False) == "PrismRunner"
-    pipeline = beam.Pipeline("PrismRunner", options=options)
+    engine = _engine(options, bounded=False)
+    assert isinstance(engine, FoundPrismRunner)
+    pipeline = beam.Pipeline(engine, options=options)
     wire(pipeline, live_job(options, Sinks(None, None, "index", SqlConnection("sqlite", "unused"))))
     assert {"another", NO_SPLITS} <= {*pipeline.options.view_as(DebugOptions).experiments}
