@@ -20,7 +20,8 @@ PROJECT_PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG
 _FIRST = {
     "how-to": (
         *("logs", "kafka", "mysql", "elasticsearch", "page", "ask", "kibana", "dead-letters", "monitoring"),
-        *("raw-store", "reprocess", "rollups", "pseudonyms", "own-pipeline", "beam-yaml", "flink", "dataflow"),
+        *("raw-store", "reprocess", "rollups", "pseudonyms", "own-pipeline", "beam-yaml"),
+        *("deploy", "flink", "dataflow"),
     ),
     "reference": (
         *("options", "commands", "input", "tables", "elasticsearch-index", "dead-letters", "metrics", "procedures"),

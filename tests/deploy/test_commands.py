@@ -33,6 +33,7 @@ def test_compose(place) -> None:
         jobs.append(place.start("compose.yaml: job", {**kafka, **mysql, **elasticsearch_of(place), **health_of(place)}))
         jobs[1].wait_until(place.is_healthy, 60, "health")
         jobs.append(place.start("compose.yaml: page", {**mysql, **page_of(place, "job:8080")}))
+        jobs[2].wait_until(lambda: "Page: " in jobs[2].err, 60, "the page")
         jobs[1].wait_until(lambda: all(place.bench.sums()), 60, "running totals in both stores")
         jobs[1].wait_until(place.has_the_metrics_of_alerts, 60, "the metrics that alerts look at")
         jobs[2].wait_until(lambda: place.page_shows("/health", "running well"), 60, "the job's health on the page")
