@@ -16,6 +16,7 @@ from clickstream.pipeline.watch.health import LastError, Limits, report
 from clickstream.pipeline.watch.health_server import metrics_text
 from clickstream.transforms import RawBatch
 from clickstream.transforms.parse.clicks import ParseOptions, parse_clicks
+from clickstream.transforms.parse.faults import FAULT
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs/reference"
@@ -80,6 +81,7 @@ REJECTED = {
     "url_too_long": record(url='"https://a.example/' + "x" * 8_192 + '"'),
 }
 OF_STORES = {"sink_refused", "raw_store_refused"}
+OF_A_FAULT = {FAULT}  # no record is known that has it
 
 
 def reasons(records: list[bytes]) -> list[str]:
@@ -99,7 +101,7 @@ def test_a_reason_is_given_for_what_the_page_says(reason) -> None:
 
 def test_the_reasons_are_all_there_are() -> None:
     documented = first_cells(section(page("dead-letters"), "Reasons"))
-    assert documented == set(REJECTED) | OF_STORES
+    assert documented == set(REJECTED) | OF_STORES | OF_A_FAULT
     broken = [r for batch in sample_records(SampleOptions(seed=3, events=5000, broken_share=0.5)) for r in batch]
     assert set(reasons(broken)) <= documented
     sources = "\n".join(path.read_text() for path in (ROOT / "io").rglob("*.py"))

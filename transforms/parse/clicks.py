@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
@@ -15,9 +16,10 @@ from clickstream.transforms.limits import MAX_COUNTRY_LENGTH
 from clickstream.transforms.parse import checks as check
 from clickstream.transforms.parse.columns import as_array
 from clickstream.transforms.parse.decode import Decoded, Refusal, decode_records
+from clickstream.transforms.parse.faults import FAULT, narrowed
 from clickstream.transforms.parse.hidden_ids import stand_in, without_ids
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
-from clickstream.transforms.parse.times import Millis
+from clickstream.transforms.parse.times import LATEST_MS, Millis
 from clickstream.transforms.periods import Periods
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
 
@@ -115,6 +117,15 @@ def parse_clicks(
     if options.user_key is not None and pseudonyms is None:
         message = "parse_clicks: the options have a user_key; hand over pseudonyms=Pseudonyms(options.user_key())."
         raise ValueError(message)
+    parts = narrowed(
+        batch,
+        lambda part: _parse(part, options, now_ms, pseudonyms),
+        lambda part, detail: _refused_whole(part, options, pseudonyms, detail),
+    )
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _parse(batch: RawBatch, options: ParseOptions, now_ms: int, pseudonyms: Pseudonyms | None) -> ParsedBatch:
     fields = dict.fromkeys((*_CHECKED, *options.columns))
     decoded = decode_records(batch.values, list(fields), max_record_bytes=options.max_record_bytes)
     if pseudonyms is not None:
@@ -127,6 +138,20 @@ def parse_clicks(
     rejected = _rejected(batch, decoded.refused + refused, pseudonyms)
     before = too_late.filter(_too_late(too_late, batch.complete_until, options))
     return ParsedBatch(on_time, too_late, rejected, _progress(batch, on_time, numbers, options), before)
+
+
+def _refused_whole(batch: RawBatch, options: ParseOptions, pseudonyms: Pseudonyms | None, detail: str) -> ParsedBatch:
+    """A batch of one record, for which the program failed."""
+    none = _schema(options.columns).empty_table()
+    rejected = _rejected(batch, [Refusal(0, FAULT, detail)], pseudonyms)
+    return ParsedBatch(none, none, rejected, _progress(batch, none, np.empty(0, np.int64), options), none)
+
+
+def _joined(parts: list[ParsedBatch]) -> ParsedBatch:
+    clicks, too_late, rejected, progress, before = zip(*parts, strict=True)
+    tables = (pa.concat_tables(each) for each in (clicks, too_late, rejected, before))
+    on_time, late, refused, earlier = (table.combine_chunks() for table in tables)
+    return ParsedBatch(on_time, late, refused, [each for some in progress for each in some], earlier)
 
 
 def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Table, Numbers, list[Refusal]]:
@@ -202,14 +227,14 @@ def _settled(millis: Millis, options: ParseOptions) -> Millis:
 
 def _rejected(batch: RawBatch, refused: list[Refusal], pseudonyms: Pseudonyms | None) -> pa.Table:
     refused.sort()
-    stamps = batch.record_timestamps
+    stamps = batch.record_timestamps  # any number that a producer gives
     kept = [(r.detail, batch.values[r.number]) for r in refused]
     if pseudonyms is not None:
         kept = [_without_ids(r, raw, pseudonyms) for r, (_, raw) in zip(refused, kept, strict=True)]
     columns = [
         [batch.source] * len(refused),
         [batch.positions[r.number] for r in refused],
-        [None if stamps is None or stamps[r.number] < 0 else stamps[r.number] for r in refused],
+        [None if stamps is None or not 0 <= stamps[r.number] < LATEST_MS else stamps[r.number] for r in refused],
         [r.reason for r in refused],
         [detail for detail, _ in kept],
         [raw for _, raw in kept],
@@ -221,7 +246,11 @@ def _rejected(batch: RawBatch, refused: list[Refusal], pseudonyms: Pseudonyms | 
 
 def _without_ids(refusal: Refusal, raw: bytes, pseudonyms: Pseudonyms) -> tuple[str, bytes]:
     """A rejected record's detail and bytes. One that is too large isn't read now either."""
-    clean = None if refusal.reason == "record_too_large" else without_ids(raw, pseudonyms)
+    clean = None
+    if refusal.reason != "record_too_large":
+        # What made the program fail may do so here again.
+        with suppress(Exception) if refusal.reason == FAULT else nullcontext():
+            clean = without_ids(raw, pseudonyms)
     if clean is not None:
         return refusal.detail, clean
     return f"{refusal.detail}; the bytes are withheld, as no user_id in them could be hidden", stand_in(raw, pseudonyms)

@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from clickstream.transforms.limits import MAX_NESTING
 from clickstream.transforms.lines import Lines, as_lines
 from clickstream.transforms.parse.alike import Alike, decode_alike
 from clickstream.transforms.parse.columns import Column, joined
 from clickstream.transforms.parse.cutting import cut_lines
+from clickstream.transforms.parse.nesting import is_too_deep, may_be_too_deep
 from clickstream.transforms.parse.records import (
     FAMILIES,
     ClickData,
@@ -35,8 +37,9 @@ from clickstream.transforms.parse.records import (
 # Records decoded by one call. Their objects stay in the cache (10,000 at a time cost half as much again), and one bad record wastes few.
 _CHUNK = 100
 
-# All that decoding can raise for a record's content; a RecursionError is a record nested too deep.
+# All that decoding can raise for a record's content.
 _REFUSALS = (msgspec.MsgspecError, ValueError, RecursionError)
+_TOO_DEEP = ("too_deep", f"nested in more than {MAX_NESTING} levels")
 
 
 class Refusal(NamedTuple):
@@ -130,7 +133,11 @@ class _Chunk(NamedTuple):
 def _decode_together(lines: Lines, start: int, end: int, max_record_bytes: int) -> _Chunk | None:
     """The lines `[start, end)` if all are clicks of one shape."""
     text = lines.objects(start, end)
-    if text is None or len(text) > max_record_bytes:
+    if (
+        text is None
+        or len(text) > max_record_bytes
+        or (may_be_too_deep(text) and any(map(is_too_deep, lines[start:end])))
+    ):
         return None
     with suppress(*_REFUSALS):
         text.isascii() or text.decode()  # msgspec reads over bad UTF-8 in fields that it skips
@@ -168,9 +175,10 @@ def _decode_singly(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
 
 
 def _screen(values: Sequence[bytes], max_record_bytes: int) -> dict[int, tuple[str, str]]:
-    """What must not reach the decoder: it reads over bad UTF-8 in fields that it skips, and has no limit of its own."""
+    """What must not reach the decoder: it reads over bad UTF-8 in fields that it skips, and its limits are the stack's."""
     beyond_ascii = [value for value in values if not value.isascii()]
-    if max(map(len, values), default=0) <= max_record_bytes and _are_utf8(beyond_ascii):
+    deep = any(map(is_too_deep, values))
+    if max(map(len, values), default=0) <= max_record_bytes and _are_utf8(beyond_ascii) and not deep:
         return {}
     suspects = {}
     for number, value in enumerate(values):
@@ -178,6 +186,8 @@ def _screen(values: Sequence[bytes], max_record_bytes: int) -> dict[int, tuple[s
             suspects[number] = ("record_too_large", f"{len(value)} bytes; the limit is {max_record_bytes}")
         elif not _are_utf8([value]):
             suspects[number] = ("invalid_utf8", "not UTF-8")
+        elif is_too_deep(value):
+            suspects[number] = _TOO_DEEP
     return suspects
 
 
@@ -215,7 +225,7 @@ def _explain(error: Exception) -> tuple[str, str]:
     """The reason and a detail without payload: msgspec's texts name paths and types only."""
     text = str(error)
     if isinstance(error, RecursionError):
-        return "too_deep", "nested too deep"
+        return _TOO_DEEP
     if isinstance(error, UnicodeDecodeError):
         return "invalid_utf8", f"not UTF-8 at byte {error.start} of a text"
     if not isinstance(error, msgspec.ValidationError):

@@ -26,8 +26,18 @@ class LatestEventTime:
 
     def __call__(self, values: Sequence[bytes]) -> int | None:
         """Milliseconds since the epoch, or None if no record has a plausible time."""
-        millis, valid = to_epoch_ms(decode_records(values, ["timestamp"]).fields["timestamp"])
-        now_ms = time.time() * 1000
+        return self._latest(values, time.time() * 1000)
+
+    def _latest(self, values: Sequence[bytes], now_ms: float) -> int | None:
+        """Where a record raises, the others are asked by halves: `parse_clicks` makes a dead letter of it."""
+        try:
+            millis, valid = to_epoch_ms(decode_records(values, ["timestamp"]).fields["timestamp"])
+        except Exception:
+            if len(values) <= 1:
+                return None
+            middle = len(values) // 2
+            halves = (self._latest(half, now_ms) for half in (values[:middle], values[middle:]))
+            return max((millis for millis in halves if millis is not None), default=None)
         if self.max_event_age_seconds is not None:
             valid = valid & (millis >= now_ms - self.max_event_age_seconds * 1000)
         if self.max_clock_skew_seconds is not None:

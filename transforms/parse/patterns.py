@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from clickstream.transforms.parse.nesting import is_too_deep
 from clickstream.transforms.parse.records import FAMILIES, FlatRecord, flat_decoder, is_flat, nested_decoder
 
 Tree: TypeAlias = dict[str, Any]
@@ -45,12 +46,14 @@ class Pattern(NamedTuple):
 def pattern_of(record: bytes) -> Pattern | None:
     """What a good record looks like; None for a bad one, and for one that can't be put so.
 
-    These can't: records with a backslash or a control character, with two numbers and no quote between them, or with a name given twice.
+    These can't: records with a backslash or a control character, nested too deep, with two numbers and no quote between them, or with a name
+    given twice.
     """
     try:
         flat = is_flat(record)
         (flat_decoder if flat else nested_decoder).decode(record)
-        return None if _CONTROL.search(record) else _pattern(record.split(_QUOTE), flat=flat)
+        unfit = _CONTROL.search(record) or is_too_deep(record)
+        return None if unfit else _pattern(record.split(_QUOTE), flat=flat)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

@@ -7,7 +7,7 @@ import msgspec
 
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
 
-Time: TypeAlias = str | int | float
+Time: TypeAlias = str | float  # no int: Python's are as long as their digits, and fit into no column
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SECONDS)]
 

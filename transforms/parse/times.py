@@ -21,7 +21,7 @@ _FRACTION = r"(\.\d{6})\d+"
 _SHAPE = r"^\d{4}-\d\d-\d\d[T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?(Z|[+-]\d\d(:?\d\d)?)$"
 _STRETCH = 1_000  # texts; matching a pattern costs ten times a cast
 _BELOW_IS_SECONDS = 100_000_000_000  # as seconds: the year 5138; as milliseconds: March 1973
-_LATEST = 7_258_118_400_000  # the year 2200: beyond, no store of ours agrees on how to write a time
+LATEST_MS = 7_258_118_400_000  # the year 2200: beyond, no store of ours agrees on how to write a time
 
 
 def to_epoch_ms(values: Column) -> tuple[Millis, Mask]:
@@ -42,7 +42,7 @@ def to_epoch_ms(values: Column) -> tuple[Millis, Mask]:
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return _mixed(as_list(values))
     millis, valid = _texts(texts)
-    return millis, valid & (millis >= 0) & (millis < _LATEST)
+    return millis, valid & (millis >= 0) & (millis < LATEST_MS)
 
 
 def _texts(texts: pa.Array) -> tuple[Millis, Mask]:
@@ -101,19 +101,21 @@ def _with_zone(texts: pa.Array) -> pa.Array:
 
 
 def _mixed(values: Sequence[Any]) -> tuple[Millis, Mask]:
-    with suppress(pa.ArrowInvalid, pa.ArrowTypeError):
+    with suppress(pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return _numbers(np.array(pa.array(values, pa.float64()).fill_null(np.nan)))
     texts, text_valid = to_epoch_ms([v if isinstance(v, str) else None for v in values])
-    numbers = np.array([np.nan if v is None or isinstance(v, str) else v for v in values], np.float64)
+    # Python's integers may be larger than any float.
+    within = [np.nan if v is None or isinstance(v, str) else max(-1, min(v, LATEST_MS)) for v in values]
+    numbers = np.array(within, np.float64)
     millis, is_number = _numbers(numbers)
     return np.where(is_number, millis, texts), text_valid | is_number
 
 
 def _numbers(numbers: npt.NDArray[np.float64]) -> tuple[Millis, Mask]:
-    is_number = np.isfinite(numbers) & (numbers >= 0)
+    is_number = (numbers >= 0) & (numbers < LATEST_MS)
     numbers[~is_number] = 0
     millis = np.where(numbers < _BELOW_IS_SECONDS, _seconds_to_ms(numbers), np.floor(numbers))
-    is_number &= millis < _LATEST
+    is_number &= millis < LATEST_MS
     return np.where(is_number, millis, -1).astype(np.int64), is_number
 
 

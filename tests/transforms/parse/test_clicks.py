@@ -75,7 +75,7 @@ BROKEN = {
     dumps(FLAT) + dumps(FLAT): "invalid_json",
     dumps(NESTED, geo_data=None) + b"x": "invalid_json",
     b"\xef\xbb\xbf" + dumps(NESTED): "invalid_json",
-    DEEP: "wrong_type",
+    DEEP: "too_deep",
     b'{"x":' + DEEP + b"," + dumps(FLAT)[1:]: "too_deep",
     b"[1]": "wrong_type",
     b"17": "wrong_type",
