@@ -14,7 +14,7 @@ COMPOSE = DEPLOY / "compose.yaml"
 UNITS = tuple(sorted((DEPLOY / "systemd").glob("*.service")))
 KUBERNETES = tuple(path for path in sorted((DEPLOY / "kubernetes").glob("*.yaml")) if path.name != "kustomization.yaml")
 FLINK = tuple(sorted((DEPLOY / "flink").glob("*.yaml")))
-PROGRAM = "/opt/clickstream/bin/python -m clickstream.pipeline"
+PROGRAM = "/opt/clickstream/bin/clickstream"
 OWN_IMAGES = ("clickstream-beam", "clickstream-beam-flink")
 
 

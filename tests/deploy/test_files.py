@@ -85,10 +85,10 @@ def test_a_mistake_in_a_unit(tmp_path) -> None:
 
 def analyzed(text: str, name: str, folder) -> str:
     """What `systemd-analyze verify` finds in a unit; the program's path becomes that of one that is here."""
-    program = folder / "python"
+    program = folder / "clickstream"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    (folder / name).write_text(text.replace("/opt/clickstream/bin/python", str(program)))
+    (folder / name).write_text(text.replace("/opt/clickstream/bin/clickstream", str(program)))
     return said(*systemd_analyze(), "verify", folder / name)[1]
 
 
