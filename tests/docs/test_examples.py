@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clickstream.io.kafka import load_kafka_config
 from clickstream.io.sample.log import SampleOptions, sample_records
 
 ROOT = Path(__file__).parents[2]
@@ -89,3 +90,10 @@ def test_what_a_page_marks_runs(page, checkout) -> None:
 
 def test_pages_with_a_check_run() -> None:
     assert set(CHECKS) <= set(PAGES)
+
+
+def test_the_settings_for_kafka_are_taken(tmp_path) -> None:
+    page = (ROOT / "docs/how-to/kafka.md").read_text()
+    (tmp_path / "kafka.properties").write_text(re.search(r"```properties\n(.*?)```", page, re.DOTALL)[1])
+    settings = load_kafka_config(str(tmp_path / "kafka.properties"))
+    assert settings["sasl.password"] == "env:KAFKA_PASSWORD"

@@ -1,4 +1,4 @@
-"""The tutorial's live part, as it stands there, on real servers: only addresses and ports are others."""
+"""What the docs mark as `<!-- runs live -->` runs as it stands there, on real servers: only addresses and ports are others."""
 
 import contextlib
 import os
@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs/tutorial.md"
-BLOCK = re.compile(r"^<!-- runs live(, beside)? -->\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PATIENCE_SECONDS = 240
+from clickstream.io.sample import SampleOptions, sample_records
 
-pytestmark = pytest.mark.timeout(900)
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^<!-- runs live(, beside)? -->\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PATIENCE_SECONDS = 600
+
+pytestmark = pytest.mark.timeout(1800)
 
 
 def free_port() -> int:
@@ -36,17 +38,28 @@ class Reader:
             "localhost:9092": kafka.address,
             "--topic=clicks": f"--topic={self.database}",
             "mysql://app@localhost:3306/clickstream": mysql.url(self.database),
-            # An index of the test's own; the tutorial's reader takes the usual one.
+            # A live job's rows go to an index of the test's own.
             "--elasticsearch=http://localhost:9200": f"--elasticsearch={elasticsearch.address} --elasticsearch_index={self.database}",
+            "http://localhost:9200": elasticsearch.address,
             "localhost:8080": f"localhost:{self.port}",
             "--health_port=8080": f"--health_port={self.port}",
         }
         path = os.pathsep.join((str(Path(prism).parent), str(Path(sys.executable).parent), os.environ["PATH"]))
         self._environment = os.environ | {"MYSQL_PASSWORD": mysql.password, "PATH": path, "POLARS_MAX_THREADS": "1"}
         (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "said").touch()
         script = folder / "run_local.sh"
         script.write_text('#!/bin/sh\nexec .venv/bin/python -m clickstream.pipeline "$@"\n')
         script.chmod(0o755)
+
+    def with_logs(self) -> None:
+        records = [r for batch in sample_records(SampleOptions(seed=5, events=2000, broken_share=0.05)) for r in batch]
+        (self.folder / "logs").mkdir()
+        (self.folder / "logs/clicks.ndjson").write_bytes(b"\n".join(records) + b"\n")
+
+    def keep_usual_index(self) -> None:
+        """The one that the bulk file names."""
+        self._instead = {ours: theirs for ours, theirs in self._instead.items() if "_index" not in theirs}
 
     def with_addresses(self, text: str) -> str:
         for ours, theirs in self._instead.items():
@@ -64,7 +77,7 @@ class Reader:
         try:
             yield started
             os.killpg(started.pid, signal.SIGINT)
-            assert started.wait(60) == 0, self.said
+            assert started.wait(180) == 0, self.said
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(started.pid, signal.SIGKILL)
@@ -77,7 +90,7 @@ class Reader:
     def run(self, text: str) -> str:
         command = ["bash", "-euo", "pipefail", "-c", self.with_addresses(text)]
         done = subprocess.run(
-            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=400, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr + self.said
         return done.stdout
@@ -97,10 +110,34 @@ class Reader:
         pytest.fail(f"no window was written: {self.said}")
 
 
-def test_the_live_part(kafka, mysql, elasticsearch, prism, tmp_path) -> None:
-    reader = Reader(kafka, mysql, elasticsearch, prism, tmp_path)
-    found = BLOCK.findall(PAGE.read_text())
-    assert len(found) == PAGE.read_text().count("<!-- runs live")
+def live_blocks(page: str) -> list[tuple[str, str, str]]:
+    """Whether it goes on beside the others, its language, and its text."""
+    text = (DOCS / page).read_text()
+    found = BLOCK.findall(text)
+    assert len(found) == text.count("<!-- runs live")
+    return found
+
+
+@pytest.fixture
+def reader(kafka, mysql, elasticsearch, prism, tmp_path) -> Reader:
+    """At the beginning of a page."""
+    return Reader(kafka, mysql, elasticsearch, prism, tmp_path)
+
+
+def test_no_page_is_left_out() -> None:
+    marked = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if "<!-- runs live" in page.read_text()}
+    assert marked == {"tutorial.md", "how-to/elasticsearch.md"}
+
+
+def test_the_bulk_file_is_sent_later(reader) -> None:
+    reader.with_logs()
+    reader.keep_usual_index()
+    [(_, _, text)] = live_blocks("how-to/elasticsearch.md")
+    assert reader.run(text).endswith('{"errors":false}')
+
+
+def test_the_tutorial(reader) -> None:
+    found = live_blocks("tutorial.md")
     feed, job = (text for beside, _, text in found if beside)
     queries, curl = (text for beside, language, text in found if not beside and language == "sh")
     [statements] = (text for _, language, text in found if language == "sql")
