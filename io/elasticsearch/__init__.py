@@ -1,9 +1,10 @@
-"""Elasticsearch: connection, index and template, bulk actions, the writer, the bulk file of a run without a server, and Kibana's objects.
+"""Elasticsearch: connection, index and template, bulk actions, the writers, the bulk file of a run without a server, and Kibana's objects.
 
 May import: `clickstream.transforms`' ground and the modules directly in `clickstream.io`.
 """
 
 from clickstream.io.elasticsearch.actions import ElasticsearchError
+from clickstream.io.elasticsearch.documents import WriteDocumentsToElasticsearch
 from clickstream.io.elasticsearch.index import (
     DEFAULT_INDEX,
     ElasticsearchConnection,
@@ -21,6 +22,7 @@ __all__ = [
     "ElasticsearchConnection",
     "ElasticsearchError",
     "WriteBulkFile",
+    "WriteDocumentsToElasticsearch",
     "WriteToElasticsearch",
     "ask",
     "check_elasticsearch",

@@ -104,7 +104,12 @@ def document_id(window_start: datetime, url: str, country: str) -> str:
         country: As in the row.
     """
     key = f"{_epoch_seconds(window_start)}\0{url}\0{country}"
-    return urlsafe_b64encode(sha256(key.encode()).digest()[:_ID_BYTES]).decode()
+    return id_of(key.encode())
+
+
+def id_of(key: bytes) -> str:
+    """The `_id` of what a key tells apart."""
+    return urlsafe_b64encode(sha256(key).digest()[:_ID_BYTES]).decode()
 
 
 def bulk_actions(rows: pa.RecordBatch, index: str) -> pa.StringArray:

@@ -3,96 +3,25 @@
 `WriteBulkFile` writes what would be sent to a file, for a run without a server.
 """
 
-import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
-from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
-from elasticsearch import Elasticsearch
 
 from clickstream.io.elasticsearch import actions as bulk
-from clickstream.io.elasticsearch.index import (
-    DEFAULT_INDEX,
-    BodyTooLargeError,
-    ElasticsearchConnection,
-    ElasticsearchUnavailableError,
-    check_index_name,
-    send_bulk,
-)
-from clickstream.io.outage import OutageLog
-from clickstream.io.retry import Patience
+from clickstream.io.elasticsearch.bundle import Limits, WriteActions, count
+from clickstream.io.elasticsearch.index import DEFAULT_INDEX, ElasticsearchConnection, check_index_name
 from clickstream.io.stored_rows import StoredRows, StoredWindows
-from clickstream.transforms.schema import REJECTED_SCHEMA
-
-_OUTAGE = OutageLog(logging.getLogger(__name__), "Elasticsearch", "clickstream.elasticsearch")
-
-
-def patience_of(seconds: float, **clock: Any) -> Patience:
-    """Patience with Elasticsearch; `clock` as for `Patience`."""
-    return Patience(seconds, _OUTAGE, ElasticsearchUnavailableError, on_retry=lambda: _count("retries"), **clock)
-
-
-@dataclass
-class BulkSender:
-    """Sends actions until each is stored, found to be superseded, or refused for its content.
-
-    Attributes:
-        client: Retries nothing by itself.
-        new_patience: Makes the patience of one `send`.
-    """
-
-    client: Elasticsearch
-    new_patience: Callable[[], Patience]
-
-    def send(self, actions: pa.StringArray) -> dict[int, str]:
-        """Returns the refused actions' places, and why; all others are in the index then. Twice is as good as once.
-
-        Raises:
-            ElasticsearchError: Not all are stored: the time is over, or somebody has to do something first.
-        """
-        patience, refused = self.new_patience(), dict[int, str]()
-        todo = [np.arange(len(actions))]
-        while todo:
-            rows = todo.pop()
-            try:
-                answer = self._try(actions if len(rows) == len(actions) else actions.take(pa.array(rows)))
-            except BodyTooLargeError as error:
-                if len(rows) == 1:
-                    refused[int(rows[0])] = str(error)
-                    _count("documents_refused")
-                else:
-                    todo += np.array_split(rows, 2)
-            except ElasticsearchUnavailableError as error:
-                patience.wait(str(error))
-                todo.append(rows)
-            else:
-                refused |= {int(rows[place]): why for place, why in answer.refused.items()}
-                if not answer.again:
-                    _OUTAGE.worked()
-                else:
-                    patience.wait(answer.cause)
-                    todo.append(rows[answer.again])
-        return refused
-
-    def _try(self, actions: pa.StringArray) -> bulk.BulkAnswer:
-        _count("bulk_requests")
-        answer = bulk.read_answer(send_bulk(self.client, bulk.action_bytes(actions)), actions)
-        _count("documents_written", answer.written)
-        _count("documents_already_newer", answer.already_newer)
-        _count("documents_refused", len(answer.refused))
-        return answer
 
 
 @dataclass(eq=False)
@@ -119,90 +48,47 @@ class WriteToElasticsearch(beam.PTransform):
 
     def __post_init__(self) -> None:
         check_index_name(self.index)
-        if self.max_bytes < 1 or self.max_actions < 1 or self.retry_seconds < 0:
-            message = "WriteToElasticsearch: max_bytes and max_actions must be at least 1, retry_seconds at least 0."
-            raise ValueError(message)
+        Limits(self.max_bytes, self.max_actions, self.retry_seconds).check("WriteToElasticsearch")
 
     def expand(self, tables: beam.PCollection[pa.Table]) -> Any:
-        write = beam.ParDo(_WriteDocuments(self, repeats=not tables.is_bounded)).with_output_types(
-            int, rejected=pa.Table
-        )
+        write = beam.ParDo(_WriteRows(self, repeats=not tables.is_bounded)).with_output_types(int, rejected=pa.Table)
         return tables | "Write documents" >> write.with_outputs("rejected", main="written")
 
     def display_data(self) -> dict[str, Any]:
         return {"hosts": self.connection.hosts, "index": self.index}
 
 
-class _Part(NamedTuple):
-    """Actions of one table that wait to be sent."""
-
-    actions: pa.StringArray
-    timestamp: Any
-    window: Any
-
-
-class _WriteDocuments(beam.DoFn):
-    """Collects actions over a bundle, up to a request's limits, and sends them."""
+class _WriteRows(WriteActions):
+    """Leaves out rows that it has stored before, if there are repeats."""
 
     def __init__(self, sink: WriteToElasticsearch, *, repeats: bool) -> None:
-        self._sink, self._repeats, self._shared = sink, repeats, Shared()
+        super().__init__(sink.connection, sink.index, Limits(sink.max_bytes, sink.max_actions, sink.retry_seconds))
+        self._repeats, self._shared = repeats, Shared()
 
     def setup(self) -> None:
-        sink = self._sink
-        self._client = sink.connection.connect()
-        self._sender = BulkSender(self._client, lambda: patience_of(sink.retry_seconds))
+        super().setup()
         self._stored = StoredRows() if self._repeats else None
         self._windows = self._shared.acquire(StoredWindows)
 
     def start_bundle(self) -> None:
+        super().start_bundle()
         self._tables: list[pa.Table] = []
-        self._forget_sent()
-
-    def _forget_sent(self) -> None:
-        self._parts: list[_Part] = []
-        self._bytes = self._actions = 0
 
     def process(
         self, table: pa.Table, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
-        sink = self._sink
         if self._stored is not None:
             table = self._stored.others(table)
             self._tables.append(table)
-        for actions in bulk.action_batches(table, sink.index):
-            for rows in bulk.cut(actions, sink.max_bytes, sink.max_actions):
-                part = actions[rows.start : rows.stop]
-                size = bulk.size_of(part)
-                if self._bytes + size > sink.max_bytes or self._actions + len(part) > sink.max_actions:
-                    yield from self._flush()
-                self._parts.append(_Part(part, timestamp, window))
-                self._bytes += size
-                self._actions += len(part)
+        for actions in bulk.action_batches(table, self.index):
+            yield from self.add(actions, timestamp, window)
 
     def finish_bundle(self) -> Iterator[Any]:
-        yield from self._flush()
+        yield from super().finish_bundle()
         if self._stored is not None:
             for table in self._tables:
                 self._stored.add(table)
-            _count("windows_written", self._windows.count_new(self._tables))
-
-    def teardown(self) -> None:
-        self._client.close()
-
-    def _flush(self) -> Iterator[Any]:
-        if not self._parts:
-            return
-        parts = self._parts
-        refused = self._sender.send(pa.concat_arrays([part.actions for part in parts]))
-        self._forget_sent()
-        first = 0
-        for actions, timestamp, window in parts:
-            own = {row - first: why for row, why in refused.items() if first <= row < first + len(actions)}
-            yield WindowedValue(len(actions) - len(own), timestamp, (window,))
-            if own:
-                rejected = WindowedValue(_rejected(actions, own, self._sink.index), timestamp, (window,))
-                yield beam.pvalue.TaggedOutput("rejected", rejected)
-            first += len(actions)
+            count("windows_written", self._windows.count_new(self._tables))
 
 
 @dataclass(eq=False)
@@ -250,7 +136,7 @@ class _WritePieces(beam.DoFn):
             self._piece = Path(self._folder, uuid.uuid4().hex).open("xb")  # noqa: SIM115 - closed with the bundle
         for actions in bulk.action_batches(table, self._index):
             self._piece.write(bulk.action_bytes(actions))
-            _count("documents_written", len(actions))
+            count("documents_written", len(actions))
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._piece is not None:
@@ -275,19 +161,3 @@ def _joined(folder: str, pieces: list[str]) -> Path:
             with Path(piece).open("rb") as part:
                 shutil.copyfileobj(part, out, 1 << 20)
     return joined
-
-
-def _rejected(actions: pa.StringArray, refused: dict[int, str], index: str) -> pa.Table:
-    columns = {
-        "source": [f"elasticsearch:{index}"] * len(refused),
-        "position": [-1] * len(refused),
-        "record_timestamp": [None] * len(refused),
-        "reason": ["sink_refused"] * len(refused),
-        "detail": list(refused.values()),
-        "raw": [bulk.action_document(actions[row].as_py()) for row in refused],
-    }
-    return pa.table(columns, schema=REJECTED_SCHEMA)
-
-
-def _count(name: str, by: int = 1) -> None:
-    Metrics.counter("clickstream.elasticsearch", name).inc(by)

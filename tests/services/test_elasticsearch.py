@@ -37,7 +37,8 @@ from clickstream.io.elasticsearch.index import (
     send_bulk,
     setup_elasticsearch,
 )
-from clickstream.io.elasticsearch.write import BulkSender, WriteToElasticsearch, patience_of
+from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
+from clickstream.io.elasticsearch.write import WriteToElasticsearch
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 SECRET = "Q0FOQVJZNGYxZA=="

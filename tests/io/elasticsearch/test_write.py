@@ -17,7 +17,8 @@ from rows import metric, table_of
 
 from clickstream.io.elasticsearch.actions import ElasticsearchError, action_batches, bulk_body
 from clickstream.io.elasticsearch.index import ElasticsearchConnection, setup_elasticsearch
-from clickstream.io.elasticsearch.write import BulkSender, WriteBulkFile, WriteToElasticsearch, patience_of
+from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
+from clickstream.io.elasticsearch.write import WriteBulkFile, WriteToElasticsearch
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
