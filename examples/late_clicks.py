@@ -13,7 +13,6 @@ from clickstream.transforms import (
     AggregateByPage,
     BatchClicks,
     MeasureTimeSpent,
-    PaneTimes,
     ParseClicks,
     TimeSpentPolicy,
 )
@@ -43,7 +42,7 @@ STREAM = (
 
 def run(pipeline, stream=STREAM):
     """Gives (clicks, users) each time the window is published."""
-    aggregate = AggregateByPage(300, allowed_lateness_seconds=600, pane_times=PaneTimes(late_seconds=5))
+    aggregate = AggregateByPage(300, allowed_lateness_seconds=600)
     clicks = (pipeline | stream | BatchClicks() | ParseClicks()).clicks
     tables = clicks | MeasureTimeSpent(TimeSpentPolicy("fixed", 300)) | aggregate
     return tables | beam.FlatMap(lambda table: [(row["clicks"], row["unique_users"]) for row in table.to_pylist()])

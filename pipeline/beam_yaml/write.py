@@ -5,13 +5,6 @@ from pathlib import Path
 import apache_beam as beam
 
 from clickstream.io import elasticsearch, sql
-from clickstream.io.elasticsearch import (
-    DEFAULT_INDEX,
-    ElasticsearchConnection,
-    check_elasticsearch,
-    setup_elasticsearch,
-)
-from clickstream.io.sql import check_mysql, connect_by_url, setup_mysql
 from clickstream.pipeline.beam_yaml.layouts import MetricRows
 from clickstream.pipeline.beam_yaml.rows import FromRows
 from clickstream.pipeline.beam_yaml.step import ErrorHandling, with_errors
@@ -37,10 +30,10 @@ def WriteToSql(  # noqa: N802
     database = (
         sql.SqlConnection("sqlite", str(Path(path).absolute()))
         if kind == "sqlite"
-        else connect_by_url(url, password=password, tls_ca=tls_ca)
+        else sql.connect_by_url(url, password=password, tls_ca=tls_ca)
     )
     if setup:
-        set_up, check = (sql.setup_sql, sql.check_sql) if database.is_sqlite else (setup_mysql, check_mysql)
+        set_up, check = (sql.setup_sql, sql.check_sql) if database.is_sqlite else (sql.setup_mysql, sql.check_mysql)
         set_up(database)
         check(database)
     return _sink("WriteToSql", sql.WriteToSql(database), error_handling)
@@ -48,7 +41,7 @@ def WriteToSql(  # noqa: N802
 
 def WriteToElasticsearch(  # noqa: N802
     hosts: str,
-    index: str = DEFAULT_INDEX,
+    index: str = elasticsearch.DEFAULT_INDEX,
     api_key: str | None = None,
     user: str | None = None,
     password: str | None = None,
@@ -68,11 +61,13 @@ def WriteToElasticsearch(  # noqa: N802
         setup: Make the index and its template, and check them, while the pipeline is built.
         error_handling: Where to put rows for documents that the server refuses.
     """
-    connection = ElasticsearchConnection(hosts, api_key=api_key, user=user, password=password, ca_certs=ca_certs)
+    connection = elasticsearch.ElasticsearchConnection(
+        hosts, api_key=api_key, user=user, password=password, ca_certs=ca_certs
+    )
     if setup:
         client = connection.connect()
-        setup_elasticsearch(client, index)
-        check_elasticsearch(client, index)
+        elasticsearch.setup_elasticsearch(client, index)
+        elasticsearch.check_elasticsearch(client, index)
         client.close()
     return _sink("WriteToElasticsearch", elasticsearch.WriteToElasticsearch(connection, index), error_handling)
 

@@ -32,7 +32,7 @@ def test_own_events() -> None:
     assert sorted(ran("own_events")) == [
         "12:00 https://shop.example/: 2 clicks of 2 users, 1 timed, 40.0 s on average",
         "12:00 https://shop.example/hats: 1 clicks of 1 users, 0 timed, None s on average",
-        "rejected: timestamp: neither an ISO 8601 time nor epoch seconds or milliseconds",
+        "rejected: timestamp is no ISO 8601 time, epoch seconds or epoch milliseconds from 1970 to 2199",
     ]
 
 

@@ -30,6 +30,7 @@ from clickstream.io.elasticsearch.actions import (
     bulk_body,
     document_id,
 )
+from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
 from clickstream.io.elasticsearch.index import (
     MAPPING,
     ElasticsearchConnection,
@@ -37,7 +38,6 @@ from clickstream.io.elasticsearch.index import (
     send_bulk,
     setup_elasticsearch,
 )
-from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
 from clickstream.io.elasticsearch.write import WriteToElasticsearch
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 

@@ -5,9 +5,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from clickstream.io.elasticsearch import ElasticsearchConnection, WriteDocumentsToElasticsearch
+from clickstream.io.elasticsearch import ElasticsearchConnection, ElasticsearchError, WriteDocumentsToElasticsearch
 from clickstream.io.elasticsearch.document_actions import document_actions
-from clickstream.io.elasticsearch import ElasticsearchError
 
 
 def made(*documents: object, key: tuple = (), version: str | None = None) -> list[tuple[dict, dict]]:

@@ -16,8 +16,8 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from rows import metric, table_of
 
 from clickstream.io.elasticsearch.actions import ElasticsearchError, action_batches, bulk_body
-from clickstream.io.elasticsearch.index import ElasticsearchConnection, setup_elasticsearch
 from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
+from clickstream.io.elasticsearch.index import ElasticsearchConnection, setup_elasticsearch
 from clickstream.io.elasticsearch.write import WriteBulkFile, WriteToElasticsearch
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
@@ -144,7 +144,7 @@ def test_no_secret_is_in_the_graph_a_pickled_step_or_the_display_data(monkeypatc
         assert all(CANARY not in text for text in (repr(write), *shown))
     graph = pipeline.to_runner_api().SerializeToString()
     steps = [node.transform.fn for node in all_steps(pipeline) if isinstance(node.transform, beam.ParDo)]
-    assert any(type(step).__name__ == "_WriteDocuments" for step in steps)
+    assert any(type(step).__name__ == "_WriteRows" for step in steps)
     assert CANARY.encode() not in graph
     for step in steps:
         assert CANARY.encode() not in cloudpickle.dumps(step)
