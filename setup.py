@@ -10,6 +10,7 @@ REQUIRED = [
     "apache-beam[gcp]>=2.77,<2.78",
     "beam-nuggets>=0.18.1,<0.19",
     "build>=1.2",  # Beam makes the package for Dataflow's workers with it
+    "can-ada>=2",
     "confluent-kafka>=2.6",
     "cryptography>=42",  # PyMySQL needs it for MySQL 8's and 9's default authentication
     "elasticsearch>=8.19,<10",

@@ -20,6 +20,7 @@ SHAPING = (
         "deduplicate",
         "sketch_size",
         "url_normalisation",
+        "tracking_parameters",
         "hash_user_ids",
         "rollups",
         "time_zone",

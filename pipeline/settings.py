@@ -9,7 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.secrets import check_secret_reference, resolve_secret
-from clickstream.pipeline.options import ClickOptions, LiveOptions, MetricOptions, RawStoreOptions
+from clickstream.pipeline.options import ClickOptions, LiveOptions, MetricOptions, RawStoreOptions, tracking_of
 from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, Periods, TimeSpentPolicy
 from clickstream.transforms.parse import ALL_COLUMNS, Pseudonyms
 
@@ -36,6 +36,7 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
     return ParseOptions(
         columns=_columns(options, measure),
         normalise_urls=clicks.url_normalisation == "on",
+        tracking=tracking_of(clicks.tracking_parameters),
         max_event_age_seconds=(_LIVE_MAX_AGE_SECONDS if live else None) if age is None else (age or None),
         max_clock_skew_seconds=clicks.max_clock_skew or None,
         window_seconds=metrics.window_seconds,

@@ -168,7 +168,7 @@ def test_the_graph_fits_one_screen() -> None:
 
 
 def test_the_docs_name_every_tracking_parameter() -> None:
-    from clickstream.transforms.parse.urls import TRACKING_PARAMETERS, TRACKING_PREFIXES
+    from clickstream.transforms.parse.tracking import TRACKING_PARAMETERS, TRACKING_PREFIXES
 
     page = (ROOT / "docs/explanation/urls.md").read_text()
     assert all(f"`{name}`" in page for name in (*TRACKING_PARAMETERS, *(f"{prefix}*" for prefix in TRACKING_PREFIXES)))

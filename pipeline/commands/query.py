@@ -9,7 +9,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.results import RowFilter, read_elasticsearch_rows, read_sql_rows
-from clickstream.pipeline.options import ClickOptions, OutputOptions, RangeOptions, job_parser, read_options
+from clickstream.pipeline.options import (
+    ClickOptions,
+    OutputOptions,
+    RangeOptions,
+    job_parser,
+    read_options,
+    tracking_of,
+)
 from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
@@ -65,7 +72,13 @@ def row_filter(options: PipelineOptions) -> RowFilter:
         message = f"--from={start:%Y-%m-%dT%H:%M:%SZ} is not before --to={end:%Y-%m-%dT%H:%M:%SZ}: no window starts between them."
         raise UserError(message)
     try:
-        url = None if url is None else normalise_url(url, rewrite=clicks.url_normalisation == "on")
+        url = (
+            None
+            if url is None
+            else normalise_url(
+                url, rewrite=clicks.url_normalisation == "on", tracking=tracking_of(clicks.tracking_parameters)
+            )
+        )
     except UrlError as error:
         message = f"--url {error}: write it whole, such as https://shop.example/cart."
         raise UserError(message) from None

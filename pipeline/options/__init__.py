@@ -18,7 +18,7 @@ from clickstream.pipeline.options.job import (
 from clickstream.pipeline.options.live import LiveOptions, PageOptions
 from clickstream.pipeline.options.patterns import pattern_of
 from clickstream.pipeline.options.time_range import RangeOptions, range_of
-from clickstream.pipeline.options.values import duration
+from clickstream.pipeline.options.values import duration, tracking_of
 
 __all__ = [
     "JOB_OPTIONS",
@@ -37,4 +37,5 @@ __all__ = [
     "pattern_of",
     "range_of",
     "read_options",
+    "tracking_of",
 ]

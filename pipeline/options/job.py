@@ -9,7 +9,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.pipeline.options.live import LiveOptions, PageOptions
-from clickstream.pipeline.options.values import duration, duration_or_off, rollups, sketch_size, time_spent, whole
+from clickstream.pipeline.options.values import (
+    duration,
+    duration_or_off,
+    rollups,
+    sketch_size,
+    time_spent,
+    tracking_parameters,
+    whole,
+)
 
 REFERENCE_FORMS = "env:NAME, file:PATH or secret:projects/P/secrets/S/versions/V"
 
@@ -96,6 +104,12 @@ class ClickOptions(PipelineOptions):
             choices=("on", "off"),
             default="on",
             help="on: one page, one row (host in lower case; default port, fragment, dot segments and tracking parameters off)",
+        )
+        add(
+            "--tracking_parameters",
+            type=tracking_parameters,
+            metavar="CHANGES",
+            help="what more, or less, is off in a URL's query: +sid,-gclid,+promo_*,@FILE (a file with one such change a line)",
         )
         add(
             "--max_event_age",

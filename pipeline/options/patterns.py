@@ -108,5 +108,6 @@ _BY_READER: dict[Callable[[str], Any] | argparse.FileType | str | None, str] = {
     values.duration_or_off: rf"{_DURATION}|off",
     values.time_spent: rf"dwell|reported|fixed:(?:{_SECONDS})",
     values.sketch_size: rf"off|{numbers(16, 1 << 16)}",
+    values.tracking_parameters: r"[+-]?[^\s,@*&=#]+\*?(?:,[+-]?[^\s,@*&=#]+\*?)*",  # no file: it would be the launcher's
     values.rollups: "1h|1d|1h,1d|1d,1h",
 }

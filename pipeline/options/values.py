@@ -4,8 +4,11 @@ import argparse
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import chain
+from pathlib import Path
 
 from clickstream.transforms import TimeSpentPolicy
+from clickstream.transforms.parse import DEFAULT_TRACKING, TrackingParameters
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
@@ -46,6 +49,29 @@ def time_spent(text: str) -> str:
         return str(TimeSpentPolicy.from_text(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def tracking_parameters(text: str) -> str:
+    """Checks changes to the tracking parameters: `+NAME`, `-NAME`, `NAME*`, `@FILE` with one such a line. Stays text, as options travel as JSON."""
+    try:
+        tracking_of(text)
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def tracking_of(text: str | None) -> TrackingParameters:
+    """What `tracking_parameters` has checked, as parse takes it."""
+    return (
+        DEFAULT_TRACKING.changed_by(chain.from_iterable(map(_changes, text.split(",")))) if text else DEFAULT_TRACKING
+    )
+
+
+def _changes(item: str) -> list[str]:
+    if not item.startswith("@"):
+        return [item.strip()]
+    lines = (line.partition("#")[0].strip() for line in Path(item[1:]).read_text("utf-8").splitlines())
+    return [line for line in lines if line]
 
 
 def sketch_size(text: str) -> int:

@@ -7,16 +7,19 @@ from clickstream.transforms.parse.clicks import ALL_COLUMNS, METRIC_COLUMNS, Par
 from clickstream.transforms.parse.event_time import LatestEventTime
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.parse.step import BatchClicks, ParseClicks
+from clickstream.transforms.parse.tracking import DEFAULT_TRACKING, TrackingParameters
 from clickstream.transforms.parse.urls import UrlError, normalise_url
 
 __all__ = [
     "ALL_COLUMNS",
+    "DEFAULT_TRACKING",
     "METRIC_COLUMNS",
     "BatchClicks",
     "LatestEventTime",
     "ParseClicks",
     "ParseOptions",
     "Pseudonyms",
+    "TrackingParameters",
     "UrlError",
     "normalise_url",
     "parse_clicks",

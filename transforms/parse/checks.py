@@ -9,7 +9,7 @@ from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
 from clickstream.transforms.parse.columns import Column, are_given, are_none, as_array
 from clickstream.transforms.parse.decode import Refusal
 from clickstream.transforms.parse.times import Millis, to_epoch_ms
-from clickstream.transforms.parse.urls import UrlError, normalise_url, normalise_urls
+from clickstream.transforms.parse.urls import UrlError, UrlForm
 from clickstream.transforms.schema import UTC_MS
 
 Mask = npt.NDArray[np.bool_]
@@ -75,13 +75,13 @@ def check_required_text(name: str, raw: Column, checks: Checks, longest: int = M
     return texts
 
 
-def check_urls(raw: Column, checks: Checks, *, rewrite: bool) -> pa.Array:
+def check_urls(raw: Column, checks: Checks, form: UrlForm) -> pa.Array:
     """URLs in the form under which they are counted; refuses what is no http(s) URL."""
     texts = as_array(raw, pa.string()).dictionary_encode()
-    urls = pa.array(normalise_urls(texts.dictionary.to_pylist(), rewrite=rewrite), pa.string()).take(texts.indices)
+    urls = pa.array(form.all_of(texts.dictionary.to_pylist()), pa.string()).take(texts.indices)
     reasons: dict[tuple[str, str], list[int]] = {}
     for number in np.flatnonzero(np.asarray(pc.binary_length(urls)) == 0).tolist():
-        reasons.setdefault(_why_refused(texts[number].as_py(), rewrite=rewrite), []).append(number)
+        reasons.setdefault(_why_refused(texts[number].as_py(), form), []).append(number)
     for (reason, detail), numbers in reasons.items():
         bad = np.zeros(len(raw), np.bool_)
         bad[numbers] = True
@@ -89,9 +89,9 @@ def check_urls(raw: Column, checks: Checks, *, rewrite: bool) -> pa.Array:
     return urls
 
 
-def _why_refused(url: str, *, rewrite: bool) -> tuple[str, str]:
+def _why_refused(url: str, form: UrlForm) -> tuple[str, str]:
     try:
-        normalise_url(url, rewrite=rewrite)
+        form.of(url)
     except UrlError as error:
         return error.reason, str(error)
     message = "a URL was refused that is none to refuse"

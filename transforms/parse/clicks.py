@@ -20,6 +20,8 @@ from clickstream.transforms.parse.faults import FAULT, narrowed
 from clickstream.transforms.parse.hidden_ids import stand_in, without_ids
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.parse.times import LATEST_MS, Millis
+from clickstream.transforms.parse.tracking import DEFAULT_TRACKING, TrackingParameters
+from clickstream.transforms.parse.urls import UrlForm
 from clickstream.transforms.periods import Periods
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
 
@@ -39,6 +41,7 @@ class ParseOptions:
     Attributes:
         columns: The columns of CLICK_SCHEMA to make; METRIC_COLUMNS are enough for a job that stores no raw clicks, and cheaper.
         normalise_urls: One page, one row (see `normalise_url`). False: URLs are checked and left as they are.
+        tracking: The query parameters that don't say which page is shown.
         max_event_age_seconds: An event further back from now than this is rejected. None: no bound, as for logs.
         max_clock_skew_seconds: An event further ahead of now than this is rejected. None: no bound.
         max_record_bytes: A longer record is rejected undecoded.
@@ -52,6 +55,7 @@ class ParseOptions:
 
     columns: tuple[str, ...] = ALL_COLUMNS
     normalise_urls: bool = True
+    tracking: TrackingParameters = DEFAULT_TRACKING
     max_event_age_seconds: float | None = None
     max_clock_skew_seconds: float | None = 600
     max_record_bytes: int = 1 << 20
@@ -165,7 +169,7 @@ def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Tab
         "timestamp": pa.array(millis).cast(UTC_MS),
         "user_id": check.check_required_text("user_id", raw["user_id"], checks),
         "country": check.check_required_text("country", raw["country"], checks, MAX_COUNTRY_LENGTH),
-        "url": check.check_urls(raw["url"], checks, rewrite=options.normalise_urls),
+        "url": check.check_urls(raw["url"], checks, UrlForm(options.normalise_urls, options.tracking)),
         "session_end": check.check_session_ends(raw["session_end"], checks, millis),
     }
     for name in ("city", "browser", "os", "device"):

@@ -2,43 +2,27 @@
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv6Address
-from urllib.parse import SplitResult, unquote, urlsplit
+from dataclasses import dataclass
+from functools import lru_cache
+
+import can_ada
+
+from clickstream.transforms.parse.tracking import DEFAULT_TRACKING, TrackingParameters
 
 MAX_URL_BYTES = 8 << 10
 
-# Parameters that say where a visitor came from, not which page is shown.
-# Sources: the vendors' own documentation (Google, Meta, Microsoft, Mailchimp, Yandex, X, TikTok, LinkedIn, HubSpot, Matomo, Instagram).
-TRACKING_PREFIXES = ("utm_", "mtm_", "pk_", "hsa_")
-TRACKING_PARAMETERS = frozenset(
-    [
-        "gclid",
-        "gclsrc",
-        "dclid",
-        "gbraid",
-        "wbraid",
-        "_ga",
-        "_gl",
-        "fbclid",
-        "igshid",
-        "msclkid",
-        "mc_cid",
-        "mc_eid",
-        "yclid",
-        "ysclid",
-        "twclid",
-        "ttclid",
-        "li_fat_id",
-        "_hsenc",
-        "_hsmi",
-    ]
-)
-
 _INVALID, _TOO_LONG = "invalid_url", "url_too_long"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\\\ud800-\udfff]")
+_SCHEMES = frozenset(["http:", "https:"])
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]")
+_HALF = re.compile(r"[\ud800-\udfff]")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
-_BRACKETED = re.compile(r"([^\[]*@)?\[[^]]*\](:\d*)?")
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})?")
+_UNRESERVED = {
+    f"{code:02X}": chr(code) for code in range(0x80) if re.fullmatch(r"[A-Za-z0-9._~-]", chr(code))
+}  # RFC 3986, 2.3
+_OTHERWISE = re.compile(
+    rf"%(?![0-9A-F]{{2}})|%(?:{'|'.join(_UNRESERVED)})"
+)  # percent-encoding in another than its one form
 _LONGEST_CACHED, _MOST_CACHED = 512, 1 << 16
 
 
@@ -50,35 +34,49 @@ class UrlError(ValueError):
         self.reason = reason
 
 
-def normalise_url(url: str, *, rewrite: bool = True) -> str:
-    """Returns the URL under which a page is counted.
+def normalise_url(url: str, *, rewrite: bool = True, tracking: TrackingParameters = DEFAULT_TRACKING) -> str:
+    """Returns the URL under which a page is counted: as a browser would show it, less what doesn't say which page it is.
 
-    Host in lower case (IDNA), user name, IPv6 zone, default port and fragment off, dot segments resolved, tracking parameters off, path at least `/`.
-    The order of parameters, the case of the path and a trailing slash stay: servers may tell pages apart by them. Idempotent.
+    Parsed by the WHATWG's URL standard: host in lower case (UTS 46, non-transitional), default port off, dot segments resolved, what must be
+    percent-encoded is. Then user name, fragment and tracking parameters off, no dot behind the host, percent-encoding as in RFC 3986, 6.2.2.1 and
+    6.2.2.2: `%c3` is `%C3`, `%7E` is `~`; a `%` that encodes nothing is `%25`. The order of parameters, the case of the path and a trailing slash
+    stay: servers may tell pages apart by them. Idempotent; the host is always the one that a browser would go to.
 
     Args:
         url: An absolute http or https URL of at most 8 KiB (UTF-8), before and after.
-        rewrite: False checks only, and returns it as it is.
+        rewrite: False checks only, also that there are no blanks and control characters, and returns it as it is.
+        tracking: The parameters that are off.
 
     Raises:
         UrlError: With reason `invalid_url` or `url_too_long`.
     """
-    return _caches[rewrite][url] or _normalise(url, rewrite)
+    return UrlForm(rewrite, tracking).of(url)
 
 
-def normalise_urls(urls: Iterable[str], *, rewrite: bool = True) -> list[str]:
-    """`normalise_url` of each, or the empty text where it raises: a look into a table for every URL that came by before."""
-    return list(map(_caches[rewrite].__getitem__, urls))
+@dataclass(frozen=True)
+class UrlForm:
+    """The form under which URLs are counted; its fields are arguments of `normalise_url`."""
+
+    rewrite: bool = True
+    tracking: TrackingParameters = DEFAULT_TRACKING
+
+    def of(self, url: str) -> str:
+        """As `normalise_url`."""
+        return _memo(self)[url] or _normalise(url, self)
+
+    def all_of(self, urls: Iterable[str]) -> list[str]:
+        """Of each, or the empty text where it raises: a look into a table for every URL that came by before."""
+        return list(map(_memo(self).__getitem__, urls))
 
 
-class _Cache(dict[str, str]):
-    def __init__(self, *, rewrite: bool) -> None:
+class _Memo(dict[str, str]):
+    def __init__(self, form: UrlForm) -> None:
         super().__init__()
-        self._rewrite = rewrite
+        self._form = form
 
     def __missing__(self, url: str) -> str:
         try:
-            normal = _normalise(url, self._rewrite)
+            normal = _normalise(url, self._form)
         except UrlError:
             normal = ""
         if len(url) <= _LONGEST_CACHED:
@@ -88,25 +86,22 @@ class _Cache(dict[str, str]):
         return normal
 
 
-_caches = {rewrite: _Cache(rewrite=rewrite) for rewrite in (True, False)}
+@lru_cache(8)
+def _memo(form: UrlForm) -> _Memo:
+    return _Memo(form)
 
 
-def _normalise(url: str, rewrite: bool) -> str:
+def _normalise(url: str, form: UrlForm) -> str:
     _check_length(url)
-    if _FORBIDDEN.search(url):
-        raise UrlError(_INVALID, "holds a blank, a control character, a backslash or half a character")
-    try:
-        parts, port = _split(url)
-    except ValueError:
-        raise UrlError(_INVALID, "can't be taken apart") from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise UrlError(_INVALID, "is no http or https URL with a host")
-    host = _host(parts.hostname, bracketed="[" in parts.netloc)
-    if not rewrite:
+    if not form.rewrite and _FORBIDDEN.search(url):
+        raise UrlError(_INVALID, "holds a blank or a control character")
+    parts = _parsed(url if url.isascii() else _HALF.sub("\ufffd", url))
+    host = _host(parts.hostname)
+    if not form.rewrite:
         return url
-    netloc = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
-    query = "&".join(p for p in parts.query.split("&") if p and not _is_tracking(p))
-    normal = f"{parts.scheme}://{netloc}{_path(parts.path)}{'?' + query if query else ''}"
+    port, search = parts.port, parts.search
+    query = _query(search, form.tracking) if search else ""
+    normal = f"{parts.protocol}//{host}{':' + port if port else ''}{_plain(parts.pathname)}{query}"
     _check_length(normal)
     return normal
 
@@ -116,43 +111,37 @@ def _check_length(url: str) -> None:
         raise UrlError(_TOO_LONG, f"longer than {MAX_URL_BYTES} bytes")
 
 
-def _split(url: str) -> tuple[SplitResult, int | None]:
-    parts = urlsplit(url)
-    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
-        raise ValueError(url)  # how much of this urlsplit itself refuses depends on Python's release
-    return parts, parts.port
-
-
-def _host(host: str, *, bracketed: bool) -> str:
+def _parsed(url: str) -> can_ada.URL:
     try:
-        if bracketed:
-            # A zone, such as %eth0, has a meaning on one machine only.
-            return f"[{IPv6Address(host.partition('%')[0])}]"
-        name = host.rstrip(".") if host.isascii() else host.rstrip(".").encode("idna").decode().lower()
+        parts = can_ada.parse(url)
     except ValueError:
-        name = ""
+        raise UrlError(_INVALID, "is no URL that a browser could open") from None
+    if parts.protocol not in _SCHEMES:
+        raise UrlError(_INVALID, "is no http or https URL with a host")
+    return parts
+
+
+def _host(host: str) -> str:
+    if host.startswith("["):
+        return host
+    name = host.removesuffix(".")
     if not _HOST.fullmatch(name):
         raise UrlError(_INVALID, "has a host that no server can have")
     return name
 
 
-def _path(path: str) -> str:
-    """Resolves dot segments (RFC 3986, 5.2.4); empty segments stay, as servers may mean them."""
-    if "/." not in path and "/%2e" not in path.lower():
-        return path or "/"
-    kept: list[str] = []
-    segments = path.split("/")[1:]
-    for segment in segments:
-        plain = segment.lower().replace("%2e", ".")
-        if plain == "..":
-            del kept[-1:]
-        elif plain != ".":
-            kept.append(segment)
-    if plain in (".", ".."):
-        kept.append("")
-    return "/" + "/".join(kept)
+def _plain(text: str) -> str:
+    """Percent-encoding in its one form."""
+    return _ENCODED.sub(_encoded, text) if "%" in text and _OTHERWISE.search(text) else text
 
 
-def _is_tracking(parameter: str) -> bool:
-    name = unquote(parameter.partition("=")[0]).lower()
-    return name in TRACKING_PARAMETERS or name.startswith(TRACKING_PREFIXES)
+def _encoded(found: re.Match[str]) -> str:
+    if found[1] is None:
+        return "%25"
+    digits = found[1].upper()
+    return _UNRESERVED.get(digits) or f"%{digits}"
+
+
+def _query(search: str, tracking: TrackingParameters) -> str:
+    query = "&".join(part for part in search[1:].split("&") if part and part not in tracking)
+    return f"?{_plain(query)}" if query else ""
