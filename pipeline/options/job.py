@@ -28,7 +28,7 @@ class LogOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--input", metavar="PATH_OR_GLOB", help="NDJSON, plain, .gz or .zst (default: a sample is made)"
+            "--input", metavar="PATH_OR_GLOB", help="NDJSON, plain, .gz, .zst or .bz2 (default: a sample is made)"
         )
 
 
