@@ -4,8 +4,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.worker import sdk_worker
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.secrets import check_secret_reference, resolve_secret
@@ -143,9 +145,28 @@ def quiet_beam() -> None:
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
+class Causes:
+    """Why workers of this process failed, where a person can mend it: Beam prints that with its traceback, and passes on less than it prints."""
+
+    last: UserError | None = None
+
+    def take(self, text: object = "", **where: Any) -> None:
+        """In the place of `print`: keeps the cause, and prints what is none."""
+        found = user_error_in(Exception(text))
+        if found is None:
+            print(text, **where)
+        self.last = found or self.last
+
+    def is_new(self, record: logging.LogRecord) -> bool:
+        """Leaves out that Prism ends a job whose cause is known."""
+        return self.last is None or record.name != "PrismRunner"
+
+
 @contextmanager
-def mendable_errors() -> Iterator[None]:
-    """A worker's error that a person can mend arrives as a `UserError`; its traceback, which Beam logs on the way, is left out."""
+def mendable_errors() -> Iterator[Causes]:
+    """A worker's error that a person can mend arrives as a `UserError`; its traceback, which Beam logs and prints on the way, is left out."""
+    causes = Causes()
+    sdk_worker.print = causes.take
     handlers = [
         *logging.getLogger().handlers,
         *logging.getLogger("apache_beam").handlers,
@@ -153,16 +174,19 @@ def mendable_errors() -> Iterator[None]:
     ]
     for handler in handlers:
         handler.addFilter(_not_mendable)
+        handler.addFilter(causes.is_new)
     try:
-        yield
+        yield causes
     except Exception as error:
         found = user_error_in(error)
         if found is None:
             raise
         raise found from error
     finally:
+        del sdk_worker.print
         for handler in handlers:
             handler.removeFilter(_not_mendable)
+            handler.removeFilter(causes.is_new)
 
 
 def _not_mendable(record: logging.LogRecord) -> bool:

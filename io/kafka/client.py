@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import TopicMetadata
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka.config import KafkaConfig, check_kafka_config, resolve_kafka_config
@@ -19,7 +19,8 @@ from clickstream.io.kafka.watermark import NEVER
 
 EARLIEST, LATEST = -2, -1  # what Kafka's offset look-up calls them
 _ANSWER_SECONDS = 10.0
-_COMPLETE_UNTIL = "complete_until_ms="  # in the metadata of a committed offset
+# In the metadata of a committed offset, which belongs to whoever commits: other tools write other things there.
+_METADATA = re.compile(r"complete_until_ms=(-?\d{1,18})(?: topic_id=(\S{1,64}))?(?: read_until=(\d{1,18}))?")
 
 _LOG = logging.getLogger("clickstream.io.kafka.librdkafka")
 _LOG.addHandler(logging.NullHandler())
@@ -59,13 +60,23 @@ class KafkaConnection:
     def __post_init__(self) -> None:
         check_kafka_config(self.config)
 
-    def consumer(self) -> "KafkaConsumer":
-        """Opens a consumer; secrets are resolved here, so call it on the worker.
+    def consumer(self, **settings: str) -> "KafkaConsumer":
+        """Opens a consumer; secrets are resolved here, so call it on the worker. `settings` win over all others.
 
         Raises:
             UserError: librdkafka refuses a setting.
         """
-        return KafkaConsumer(self)
+        return KafkaConsumer(self, {name.replace("_", "."): value for name, value in settings.items()})
+
+    def topic_id(self, topic: str, seconds: float = _ANSWER_SECONDS) -> str:
+        """What tells a topic from a later one of the same name; empty where the brokers don't say, or not within `seconds`."""
+        settings = {"log_level": 4, **resolve_kafka_config(self.config)}
+        admin = self.open(AdminClient, settings, lambda _: None)
+        try:
+            found = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)[topic].result()
+        except KafkaException:
+            return ""
+        return "" if found.topic_id is None else str(found.topic_id)
 
     def producer(self, on_error: Callable[[KafkaError], None]) -> Producer:
         """Opens an idempotent producer. Raises as `consumer`."""
@@ -97,16 +108,34 @@ class Committed(NamedTuple):
         offset: The first offset that isn't done with.
         complete_until: The event time, ms since the epoch, up to which windows were complete when that was committed:
             what they lack of later offsets came too late. NEVER if none was.
+        read_until: The offset up to which all is in the rows as well, of windows that were still open; -1 if that isn't known.
+        topic_id: Tells the topic from a later one of the same name; empty if that isn't known.
     """
 
     offset: int
     complete_until: int = NEVER
+    read_until: int = -1
+    topic_id: str = ""
+
+    @property
+    def metadata(self) -> str:
+        """What is kept beside the offset."""
+        topic = f" topic_id={self.topic_id}" if self.topic_id else ""
+        read = f" read_until={self.read_until}" if self.read_until >= 0 else ""
+        return f"complete_until_ms={self.complete_until}{topic}{read}"
+
+
+def with_metadata(offset: int, metadata: str | None) -> Committed:
+    """An offset, and what is kept beside it if we wrote that."""
+    found = _METADATA.fullmatch(metadata or "")
+    if found is None:
+        return Committed(offset)
+    complete_until, topic_id, read_until = found.groups()
+    return Committed(offset, int(complete_until), int(read_until or -1), topic_id or "")
 
 
 def _complete_until(metadata: str | None) -> int:
-    """The time in an offset's metadata, which belongs to whoever commits: other tools write other things there."""
-    text = (metadata or "").removeprefix(_COMPLETE_UNTIL)
-    return int(text) if text != metadata and re.fullmatch(r"-?\d{1,18}", text) else NEVER
+    return with_metadata(0, metadata).complete_until
 
 
 class KafkaConsumer:
@@ -115,10 +144,10 @@ class KafkaConsumer:
     Methods raise `UserError` for what a person must put right, and `KafkaException` for what may pass.
     """
 
-    def __init__(self, connection: KafkaConnection) -> None:
+    def __init__(self, connection: KafkaConnection, more: Mapping[str, str] | None = None) -> None:
         self.connection = connection
         self._complaints: deque[KafkaError] = deque(maxlen=100)  # an outage brings many a second
-        settings = {**_CONSUMER_DEFAULTS, **resolve_kafka_config(connection.config), **_CONSUMER_FIXED}
+        settings = {**_CONSUMER_DEFAULTS, **resolve_kafka_config(connection.config), **_CONSUMER_FIXED, **(more or {})}
         self._answers: list[KafkaError | dict[tuple[str, int], int]] = []  # to commits
         named = {**settings, "group.id": connection.group_id, "on_commit": self._committed}
         self.client: Consumer = connection.open(Consumer, named, self._complaints.append)
@@ -151,7 +180,7 @@ class KafkaConsumer:
         wanted = [TopicPartition(topic, p) for p in partitions]
         found = self._answer(lambda seconds: self.client.committed(wanted, timeout=seconds))
         return {
-            p.partition: Committed(p.offset, _complete_until(p.metadata)) if p.offset >= 0 else None
+            p.partition: with_metadata(p.offset, p.metadata) if p.offset >= 0 else None
             for p in self._checked(found, topic)
         }
 
@@ -189,8 +218,8 @@ class KafkaConsumer:
             KafkaException: What may pass.
         """
         wanted = [
-            TopicPartition(topic, partition, offset, f"{_COMPLETE_UNTIL}{complete_until}")
-            for (topic, partition), (offset, complete_until) in offsets.items()
+            TopicPartition(topic, partition, committed.offset, committed.metadata)
+            for (topic, partition), committed in offsets.items()
         ]
         expected = {(p.topic, p.partition): p.offset for p in wanted}
         self._answers.clear()

@@ -61,8 +61,7 @@ def finished_offsets(
         By source; only partitions that got ahead.
     """
     found = list(progress)
-    ends = [p.needed_until for p in found if p.span.start == p.span.end and p.needed_until > NEVER]
-    complete_until = min(ends, default=NEVER)
+    complete_until = complete_in(found)
     offsets = {}
     for source in {p.source for p in found}:
         own = [p for p in found if p.source == source]
@@ -71,6 +70,20 @@ def finished_offsets(
         reached = merge_spans(Merged(start, []), spans).next
         if reached > start:
             offsets[source] = Committed(reached, restart_at(complete_until))
+    return offsets
+
+
+def complete_in(progress: Iterable[BatchProgress]) -> int:
+    """The event time up to which a bounded run is complete, as the empty spans at its ends tell; NEVER if none does."""
+    ends = [p.needed_until for p in progress if p.span.start == p.span.end and p.needed_until > NEVER]
+    return min(ends, default=NEVER)
+
+
+def read_offsets(progress: Iterable[BatchProgress]) -> dict[str, int]:
+    """The offset up to which a bounded run has read each partition: the rows have all before it, also of windows that are open."""
+    offsets: dict[str, int] = {}
+    for each in progress:
+        offsets[each.source] = max(each.span.end, offsets.get(each.source, 0))
     return offsets
 
 
@@ -175,6 +188,7 @@ class _Committer(beam.DoFn):
 
     def setup(self) -> None:
         self._consumer: KafkaConsumer | None = None
+        self._before: dict[tuple[str, int], Committed] = {}  # what the start, or an earlier run, has committed
 
     def start_bundle(self) -> None:
         self._ready: dict[tuple[str, int], Committed] = {}
@@ -192,15 +206,33 @@ class _Committer(beam.DoFn):
             self._consumer = self._connection.consumer()
         for pause in (*_PAUSES, None):
             try:
-                self._consumer.commit(offsets)
+                self._look_up_before(self._consumer, offsets)
+                self._consumer.commit({place: self._since_before(place, c) for place, c in offsets.items()})
                 break
             except KafkaException as error:
                 if pause is None:
                     _LOG.warning("Offsets were not committed (%s): the next commit has them.", error.args[0].name())
                     return
                 time.sleep(pause)
-        for (_, partition), (offset, _) in offsets.items():
-            Metrics.gauge("clickstream.kafka", f"committed_offset_{partition}").set(offset)
+        for (_, partition), committed in offsets.items():
+            Metrics.gauge("clickstream.kafka", f"committed_offset_{partition}").set(committed.offset)
+
+    def _look_up_before(self, consumer: KafkaConsumer, places: Iterable[tuple[str, int]]) -> None:
+        new = [place for place in places if place not in self._before]
+        for topic in {topic for topic, _ in new}:
+            found = consumer.committed(topic, [partition for name, partition in new if name == topic])
+            # The id that the start has committed: since then, the topic may have been made anew.
+            topic_id = next((c.topic_id for c in found.values() if c and c.topic_id), "")
+            none = Committed(0, topic_id=topic_id or self._connection.topic_id(topic))
+            self._before |= {
+                (topic, p): c._replace(topic_id=c.topic_id or none.topic_id) if c else none for p, c in found.items()
+            }
+
+    def _since_before(self, place: tuple[str, int], committed: Committed) -> Committed:
+        """With the topic's id. What was complete stays so, though a run begins to commit at a time that is earlier."""
+        before = self._before[place]
+        complete_until = max(before.complete_until, committed.complete_until)
+        return committed._replace(complete_until=complete_until, topic_id=before.topic_id)
 
 
 _STATE = beam.DoFn.StateParam(ReadModifyWriteStateSpec("spans", ListCoder(VarIntCoder())))
@@ -221,5 +253,11 @@ class _CommitAhead(_Committer):
 
 class _CommitAtEnd(_Committer):
     def process(self, finished: tuple[str, Iterable[BatchProgress]]) -> None:
-        for source, offset in finished_offsets(finished[1], restart_at=self._restart_at).items():
-            self._ready[_partition(source)] = offset
+        progress = list(finished[1])
+        done, complete = finished_offsets(progress, restart_at=self._restart_at), complete_in(progress)
+        begun_again = Committed(0, self._restart_at(complete) if complete > NEVER else NEVER)
+        for source, read_until in read_offsets(progress).items():
+            start = next(p.span.run_start for p in progress if p.source == source)
+            committed = done.get(source, begun_again._replace(offset=start))
+            if read_until > start:
+                self._ready[_partition(source)] = committed._replace(read_until=read_until)

@@ -112,9 +112,11 @@ class BatchRecords(beam.DoFn):
         self._batches: dict[str, tuple[list[bytes], list[int], list[int]]] = {}
 
     def process(self, row: Any) -> Iterator[WindowedValue]:
+        if row.value is None:  # a tombstone: its key is gone
+            return
         source = f"kafka:{row.topic}/{row.partition}"
         values, positions, timestamps = self._batches.setdefault(source, ([], [], []))
-        values.append(row.value or b"")  # a tombstone has none
+        values.append(row.value)
         positions.append(row.offset)
         timestamps.append(row.timestamp)
         if len(values) >= self._batch_records:

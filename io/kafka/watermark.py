@@ -15,14 +15,16 @@ class PartitionView(NamedTuple):
     """What is known of a partition when the watermark is worked out.
 
     Attributes:
-        latest: The latest event time seen; None if no record was seen.
-        caught_up: The broker has just said that there's nothing more to read. A broker that is silent says nothing.
-        quiet_ms: How long there has been nothing to read, as far as the broker has confirmed it.
+        latest: The latest event time that counts; None if there was none.
+        caught_up: The broker has just said that nothing lies behind what was read. A broker that is silent says nothing.
+        quiet_ms: How long there has been no record whose time counts, as far as the broker has confirmed it.
+        mute: Records of now come all the time, and the time of none of them counts: it would never be seen to be caught up.
     """
 
     latest: int | None
     caught_up: bool
     quiet_ms: int
+    mute: bool = False
 
 
 def next_watermark(
@@ -36,7 +38,7 @@ def next_watermark(
     """The event time up to which everything has been read, but for disorder beyond the bound.
 
     It's the earliest, over partitions that aren't idle, of the latest event time seen, less the bound. A partition is
-    idle when it's caught up and has been quiet for `idle_ms`; one that lags is never idle. When all are idle it goes on
+    idle when it's caught up (or mute) and has been quiet for `idle_ms`; one that lags is never idle. When all are idle it goes on
     at the pace of the clock, from the latest event of all, so that the last windows close although traffic has stopped,
     in a replay of old events too.
 
@@ -45,7 +47,7 @@ def next_watermark(
         partitions: The partitions that count.
         disorder_ms: By how much an event may come after a later one of its partition.
         idle_ms: How long a partition must be quiet to be idle.
-        clock_ms: The present, if partitions that never had a record are to follow the clock; None: it stays.
+        clock_ms: The present, if partitions that never had a time that counts are to follow the clock; None: it stays.
 
     Returns:
         The watermark, never less than `stood`.
@@ -63,7 +65,7 @@ def next_watermark(
 
 def is_idle(view: PartitionView, idle_ms: int) -> bool:
     """Whether a partition doesn't hold the others."""
-    return view.caught_up and view.quiet_ms >= idle_ms
+    return (view.caught_up or view.mute) and view.quiet_ms >= idle_ms
 
 
 def sample(values: Sequence[_T]) -> Sequence[_T]:

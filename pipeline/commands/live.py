@@ -21,6 +21,7 @@ from clickstream.pipeline.options import KafkaOptions, read_options
 from clickstream.pipeline.raw_store import expire_hourly
 from clickstream.pipeline.runners import FoundPrismRunner, check_reader, find_prism
 from clickstream.pipeline.settings import (
+    Causes,
     mendable_errors,
     on_prism,
     quiet_beam,
@@ -55,8 +56,8 @@ def main(argv: Sequence[str]) -> int:
     _quiet_loss_of_runner()
     expire_hourly(raw_store, options)
     try:
-        with mendable_errors():
-            return _run(pipeline, stop, LiveStatus(kafka.topic, limits_of(options)))
+        with mendable_errors() as causes:
+            return _run(pipeline, stop, LiveStatus(kafka.topic, limits_of(options)), causes)
     except UserError as error:  # it may pass, such as a store's outage: the supervisor decides
         return _failed(str(error))
     except grpc.RpcError:
@@ -69,10 +70,10 @@ def _failed(why: str) -> int:
     return FAILED_WHILE_RUNNING
 
 
-def _run(pipeline: beam.Pipeline, stop: threading.Event, status: LiveStatus) -> int:
+def _run(pipeline: beam.Pipeline, stop: threading.Event, status: LiveStatus, causes: Causes) -> int:
     result = pipeline.run()
     try:
-        return _watch(result, stop, status)
+        return _watch(result, stop, status, causes)
     except grpc.RpcError:
         with suppress(Exception):  # Beam would do it at exit, and print a traceback for each thing that is gone already
             result._cleanup()  # noqa: SLF001
@@ -109,7 +110,7 @@ def _quiet_loss_of_runner() -> None:
         logger.addFilter(lambda record: not (record.exc_info and lost(record.exc_info[1])))
 
 
-def _watch(result: PipelineResult, stop: threading.Event, status: LiveStatus) -> int:
+def _watch(result: PipelineResult, stop: threading.Event, status: LiveStatus, causes: Causes) -> int:
     """Waits for the job's end, for `stop` or for the supervisor's death, and shows how it is doing."""
     supervisor = os.getppid()
     asked = False
@@ -125,7 +126,7 @@ def _watch(result: PipelineResult, stop: threading.Event, status: LiveStatus) ->
     if result.state == PipelineState.DONE:
         status.summary(result)
         return 0
-    return _failed(f"The runner ended the job: {result.state}.")
+    return _failed(str(causes.last) if causes.last else f"The runner ended the job: {result.state}.")
 
 
 def _cancel(result: PipelineResult) -> int:

@@ -67,6 +67,7 @@ REJECTED = {
     "invalid_utf8": record(user_id='"u"').replace(b'"u"', b'"\xff"'),
     "invalid_json": record()[:-1],
     "too_deep": record(other="[" * 100_000 + "]" * 100_000),
+    "schema_registry_frame": b"\0\0\0\0\x07" + record(),
     "missing_field": record(country=None),
     "wrong_type": record(user_id="7"),
     "out_of_range": record(time_spent="-1"),

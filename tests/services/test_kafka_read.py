@@ -9,10 +9,12 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from clickstream.io.errors import UserError
 from clickstream.io.kafka.client import Committed, KafkaConnection
 from clickstream.io.kafka.read.poll import PartitionPoller
 from clickstream.io.kafka.watermark import NEVER, is_idle
 from tests.services.kafka_topic import PARTITIONS, event, latest_time, read_now, send, told
+from tests.services.kafka_traffic import wait_for
 
 
 def expect(records):
@@ -39,7 +41,7 @@ def expect(records):
 def test_what_is_there_is_read_exactly_once(kafka, topic, splits, batch_records):
     messages = [(n % 3, b"%d" % n) for n in range(2_000)] + [(1, b""), (1, None), (2, b"\xff\x00" * 100_000)]
     send(kafka, topic, messages)
-    records = {f"kafka:{topic}/{p}": [v or b"" for q, v in messages if q == p] for p in range(PARTITIONS)}
+    records = {f"kafka:{topic}/{p}": [v for q, v in messages if q == p and v is not None] for p in range(PARTITIONS)}
     read_now(kafka, topic, expect(records), splits=splits, batch_records=batch_records)
 
 
@@ -53,6 +55,14 @@ def test_transaction_markers_and_aborted_records_leave_no_gap_and_no_hang(kafka,
         (producer.abort_transaction if turn % 2 else producer.commit_transaction)(30)
     kept = [b"%d-%d" % (turn, n) for turn in (0, 2) for n in range(10)]
     read_now(kafka, topic, expect({f"kafka:{topic}/{p}": kept if p == 0 else [] for p in range(PARTITIONS)}))
+
+
+@pytest.mark.parametrize("batch_records", [1, 10_000])
+def test_tombstones_are_passed_over_and_leave_no_gap(kafka, topic, batch_records):
+    values = [None, b"a", None, None, b"", b"b", None]
+    send(kafka, topic, [(0, value) for value in values] + [(1, None)])
+    records = {f"kafka:{topic}/{p}": [b"a", b"", b"b"] if p == 0 else [] for p in range(PARTITIONS)}
+    read_now(kafka, topic, expect(records), batch_records=batch_records)
 
 
 def test_the_last_batch_says_how_far_the_run_is_complete(kafka, topic):
@@ -102,11 +112,61 @@ def test_a_committed_offset_that_has_expired_is_told(kafka, topic):
     send(kafka, topic, [(0, b"%d" % n) for n in range(5)])
     with consumer_of(kafka, topic) as consumer:
         consumer.commit({(topic, 0): Committed(1)})
-    admin = AdminClient({"bootstrap.servers": kafka.address})
-    admin.delete_records([TopicPartition(topic, 0, 4)])[TopicPartition(topic, 0)].result(30)
+    expire(kafka, topic, 4)
     with pytest.raises(Exception, match="expired") as raised:
         read_now(kafka, topic, group=topic)
     assert "3 records have expired unread): choose --start=earliest" in told(raised)
+
+
+def test_records_that_have_expired_and_had_been_read_are_no_gap(kafka, topic):
+    """Of a quiet topic most are read again each time, as their windows are open: until retention takes them."""
+    send(kafka, topic, [(0, b"%d" % n) for n in range(5)])
+    with consumer_of(kafka, topic) as consumer:
+        consumer.commit({(topic, 0): Committed(1, read_until=4)})
+    expire(kafka, topic, 3)
+    left = {f"kafka:{topic}/{p}": [b"3", b"4"] if p == 0 else [] for p in range(PARTITIONS)}
+    read_now(kafka, topic, expect(left), group=topic)
+    expire(kafka, topic, 5)
+    with pytest.raises(Exception, match="expired") as raised:
+        read_now(kafka, topic, group=topic)
+    assert "1 records have expired unread" in told(raised)
+
+
+def expire(kafka, topic, offset):
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    admin.delete_records([TopicPartition(topic, 0, offset)])[TopicPartition(topic, 0)].result(30)
+
+
+def test_offsets_of_an_earlier_topic_of_that_name_are_of_no_use(kafka, topic, caplog):
+    """It may have more records than were committed: to go on there would be to leave out what comes before."""
+    send(kafka, topic, [(0, b"%d" % n) for n in range(5)])
+    connection = KafkaConnection(kafka.address, topic, {})
+    assert connection.topic_id(topic)
+    everything = {f"kafka:{topic}/{p}": [b"%d" % n for n in range(5)] if p == 0 else [] for p in range(PARTITIONS)}
+    with consumer_of(kafka, topic) as consumer:
+        consumer.commit({(topic, 0): Committed(3, 10**12, topic_id="another")})
+        read_now(kafka, topic, expect(everything), group=topic)
+        assert f"Topic {topic} was made anew" in caplog.text
+        committed = consumer.committed(topic, range(PARTITIONS))
+    assert committed == {p: Committed(0, topic_id=connection.topic_id(topic)) for p in range(PARTITIONS)}
+
+
+def test_a_topic_that_is_made_anew_has_another_id(kafka, topic):
+    connection, admin = KafkaConnection(kafka.address, topic, {}), AdminClient({"bootstrap.servers": kafka.address})
+    before = connection.topic_id(topic)
+    poller = PartitionPoller(connection, topic)
+    try:
+        poller.check_topic()
+        admin.delete_topics([topic])[topic].result(30)
+        wait_for(lambda: not connection.topic_id(topic), 30, "it isn't gone")
+        poller.check_topic()  # no answer is no other topic
+        kafka.create_topic(topic, PARTITIONS)
+        wait_for(lambda: connection.topic_id(topic), 30, "it isn't there")
+        assert connection.topic_id(topic) != before
+        with pytest.raises(UserError, match="was made anew"):
+            poller.check_topic()
+    finally:
+        poller.close()
 
 
 def test_a_reader_that_comes_back_does_not_take_its_absence_for_quiet(kafka, topic):

@@ -37,6 +37,8 @@ from clickstream.transforms.parse.records import (
 # Records decoded by one call. Their objects stay in the cache (10,000 at a time cost half as much again), and one bad record wastes few.
 _CHUNK = 100
 
+_FRAME_BYTES = 5
+
 # All that decoding can raise for a record's content.
 _REFUSALS = (msgspec.MsgspecError, ValueError, RecursionError)
 _TOO_DEEP = ("too_deep", f"nested in more than {MAX_NESTING} levels")
@@ -174,6 +176,19 @@ def _decode_singly(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
     return _Chunk(records, flat, np.delete(kept, missing) if missing else kept, refused)
 
 
+_FRAMED = (
+    "schema_registry_frame",
+    "it begins with a zero byte and the number of a schema, as a schema registry's serialiser writes: send plain JSON, without that serialiser",
+)
+
+
+def _is_framed(value: bytes) -> bool:
+    """Whether it begins as a schema registry's serialisers write: a zero, the schema's number in four bytes. Texts in UTF-16 begin otherwise."""
+    if len(value) <= _FRAME_BYTES or value[0] or not value[_FRAME_BYTES:].strip(b"\0"):
+        return False
+    return not (value[1] and value[2] == value[4] == 0)
+
+
 def _screen(values: Sequence[bytes], max_record_bytes: int) -> dict[int, tuple[str, str]]:
     """What must not reach the decoder: it reads over bad UTF-8 in fields that it skips, and its limits are the stack's."""
     beyond_ascii = [value for value in values if not value.isascii()]
@@ -185,7 +200,7 @@ def _screen(values: Sequence[bytes], max_record_bytes: int) -> dict[int, tuple[s
         if len(value) > max_record_bytes:
             suspects[number] = ("record_too_large", f"{len(value)} bytes; the limit is {max_record_bytes}")
         elif not _are_utf8([value]):
-            suspects[number] = ("invalid_utf8", "not UTF-8")
+            suspects[number] = _FRAMED if _is_framed(value) else ("invalid_utf8", "not UTF-8")
         elif is_too_deep(value):
             suspects[number] = _TOO_DEEP
     return suspects
@@ -211,6 +226,8 @@ def _decode_odd(value: bytes, *, flat: bool) -> Record | tuple[str, str]:
     """Decodes a record that the batch's usual shape doesn't fit: as the other shape, turned into the usual one, or refused."""
     if not value.strip():
         return "empty_record", "nothing but white space"
+    if _is_framed(value):
+        return _FRAMED
     try:
         if is_flat(value):
             plain = flat_decoder.decode(value)

@@ -9,13 +9,15 @@ import numpy as np
 from clickstream.transforms.parse.decode import decode_records
 from clickstream.transforms.parse.times import to_epoch_ms
 
+AHEAD_MS = 1_000  # by so much clocks differ, and some write whole seconds
+
 
 @dataclass(frozen=True)
 class LatestEventTime:
     """Finds the latest plausible event time among records; for `ReadFromKafka(event_time=…)`.
 
-    A record that can't be decoded, or whose time `ParseClicks` would reject with the same bounds, has no say: one clock that is far ahead
-    must not drag the watermark along.
+    A record that can't be decoded, or whose time `ParseClicks` would reject with the same bounds, has no say. Nor, where clocks are known, has
+    one that is further than a second ahead of the clock when it was written: it counts, and it hurries no other.
 
     Attributes:
         max_event_age_seconds, max_clock_skew_seconds: As in `ParseOptions`.
@@ -26,20 +28,36 @@ class LatestEventTime:
 
     def __call__(self, values: Sequence[bytes]) -> int | None:
         """Milliseconds since the epoch, or None if no record has a plausible time."""
-        return self._latest(values, time.time() * 1000)
+        return self._latest(values, None, time.time() * 1000)
 
-    def _latest(self, values: Sequence[bytes], now_ms: float) -> int | None:
+    def latest_by_clock(self, values: Sequence[bytes], clocks: Sequence[int]) -> int | None:
+        """The same, of records that aren't ahead of their clocks, and never later than these.
+
+        Args:
+            values: The records.
+            clocks: When each was written, ms since the epoch.
+        """
+        return self._latest(values, clocks, time.time() * 1000)
+
+    def _latest(self, values: Sequence[bytes], clocks: Sequence[int] | None, now_ms: float) -> int | None:
         """Where a record raises, the others are asked by halves: `parse_clicks` makes a dead letter of it."""
         try:
-            millis, valid = to_epoch_ms(decode_records(values, ["timestamp"]).fields["timestamp"])
+            decoded = decode_records(values, ["timestamp"])
+            millis, valid = to_epoch_ms(decoded.fields["timestamp"])
         except Exception:
             if len(values) <= 1:
                 return None
             middle = len(values) // 2
-            halves = (self._latest(half, now_ms) for half in (values[:middle], values[middle:]))
+            halves = (
+                self._latest(values[half], clocks and clocks[half], now_ms)
+                for half in (slice(middle), slice(middle, None))
+            )
             return max((millis for millis in halves if millis is not None), default=None)
         if self.max_event_age_seconds is not None:
             valid = valid & (millis >= now_ms - self.max_event_age_seconds * 1000)
         if self.max_clock_skew_seconds is not None:
             valid = valid & (millis <= now_ms + self.max_clock_skew_seconds * 1000)
+        if clocks is not None:
+            own = np.asarray(clocks, np.int64)[decoded.kept]
+            valid, millis = valid & (millis <= own + AHEAD_MS), np.minimum(millis, own)
         return int(np.max(millis[valid])) if valid.any() else None

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import apache_beam as beam
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
@@ -18,6 +18,19 @@ from clickstream.io.kafka.watermark import NEVER, PartitionView, next_watermark,
 from clickstream.transforms.schema import RawBatch, Span
 
 EventTime = Callable[[Sequence[bytes]], "int | None"]
+
+
+@runtime_checkable
+class ClockedEventTime(Protocol):
+    """An event time that knows of clocks: a click ahead of the clock when it was written has no say in the watermark."""
+
+    def latest_by_clock(self, values: Sequence[bytes], clocks: Sequence[int]) -> int | None:
+        """The latest time of those that aren't ahead of their record's clock (ms since the epoch); None if all are."""
+
+
+_AHEAD_MS = (
+    1_000  # by so much clocks differ, and some write whole seconds: what is further ahead of the clock has no say
+)
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 10.0
 # Groups of one worker take turns: one without records doesn't keep the others waiting.
@@ -77,19 +90,30 @@ class _ReadGroup(beam.DoFn):
         batch = RawBatch(found.values, source, found.positions, found.timestamps, watermark, span, state.complete_until)
         return TimestampedValue(batch, Timestamp(micros=watermark * 1000))
 
-    def _after(self, group: GroupState, polled: dict[int, Polled]) -> GroupState:
+    def _after(self, poller: PartitionPoller, group: GroupState, polled: dict[int, Polled]) -> GroupState:
         return tuple(
-            state._replace(next=found.next, latest=max(state.latest, self._latest(found)))
-            if (found := polled.get(state.partition))
-            else state
-            for state in group
+            self._read_on(poller, state, found) if (found := polled.get(state.partition)) else state for state in group
         )
 
+    def _read_on(self, poller: PartitionPoller, state: PartitionState, found: Polled) -> PartitionState:
+        latest = self._latest(found)
+        poller.note_times(state.partition, found, count=latest > NEVER)
+        return state._replace(next=found.next, latest=max(state.latest, latest))
+
     def _latest(self, found: Polled) -> int:
-        if self._settings.event_time is None:
-            return max(found.timestamps, default=NEVER)
-        # A maximum over a sample is never larger than the true one: the watermark is at worst late, never wrong.
-        latest = self._settings.event_time(sample(found.values))
+        """The latest time that counts; NEVER if none does.
+
+        A maximum over a sample is never larger than the true one: the watermark is at worst late, never wrong.
+        """
+        event_time, now = self._settings.event_time, int(time.time() * 1000)
+        if event_time is None:
+            return max((min(stamp, now) for stamp in found.timestamps if stamp <= now + _AHEAD_MS), default=NEVER)
+        values = sample(found.values)
+        if isinstance(event_time, ClockedEventTime):
+            clocks = [min(stamp, now) if stamp > 0 else now for stamp in sample(found.timestamps)]
+            latest = event_time.latest_by_clock(values, clocks)
+        else:
+            latest = event_time(values)
         return NEVER if latest is None else latest
 
     def _gauges(self, poller: PartitionPoller, group: GroupState, watermark: int) -> None:
@@ -122,12 +146,14 @@ class ReadUntilStopped(_ReadGroup):
         poller = self._poller(tracker.current_restriction())
         group = self._with_new_partitions(poller, tracker.current_restriction())
         poller.seek(_unread(group), {state.partition: state.heard for state in group})
+        if poller.due("topic", _LOOK_SECONDS):
+            poller.check_topic()
         stamp = estimator.current_watermark()
         watermark = _complete_until(group) if stamp is None else max(stamp.micros // 1000, _complete_until(group))
         polled = None
         while (left := deadline - time.monotonic()) > 0 and polled != {}:
             polled = poller.poll(self._settings.batch_records, left if self._settings.one_group else _TURN_SECONDS)
-            before, group = group, self._after(group, polled)
+            before, group = group, self._after(poller, group, polled)
             group = tuple(state._replace(heard=poller.heard(state.partition)) for state in group)
             if not tracker.try_claim(group):
                 poller.forget()
@@ -142,12 +168,14 @@ class ReadUntilStopped(_ReadGroup):
     def _watermark(self, poller: PartitionPoller, group: GroupState, stood: int) -> int:
         poller.confirm_quiet(_unread(group))
         settings = self._settings
+        views = [poller.view(state.partition, _known(state.latest)) for state in group]
+        by_clock = not settings.one_group or any(view.mute for view in views)
         return next_watermark(
             stood,
-            [poller.view(state.partition, _known(state.latest)) for state in group],
+            views,
             disorder_ms=settings.disorder_ms,
             idle_ms=settings.idle_ms,
-            clock_ms=None if settings.one_group else int(time.time() * 1000),
+            clock_ms=int(time.time() * 1000) if by_clock else None,
         )
 
     def _with_new_partitions(self, poller: PartitionPoller, group: GroupState) -> GroupState:
@@ -168,24 +196,29 @@ class ReadUntilEnd(_ReadGroup):
         group: GroupState = tracker.current_restriction()
         poller = self._poller(group)
         poller.seek(_unread(group), {})
-        written: dict[int, int] = {}
         while left := sum(_left(state, poller) for state in group):
             polled = poller.poll(min(self._settings.batch_records, left), _POLL_SECONDS)
             polled = {s.partition: polled[s.partition].until(s.end) for s in group if s.partition in polled}
-            written.update((p, found.timestamps[-1]) for p, found in polled.items() if found.timestamps)
-            before, group = group, self._after(group, polled)
+            before, group = group, self._after(poller, group, polled)
             if not tracker.try_claim(group):
                 poller.forget()
                 return
             yield from self._batches(before, polled, _complete_until(group))
         if tracker.try_claim(tuple(state._replace(next=state.end) for state in group)):
-            yield from self._ends(group, written)
+            yield from self._ends(poller, group)
         poller.forget()
 
-    def _ends(self, group: GroupState, written: dict[int, int]) -> Iterator[Any]:
-        """What lies behind the last record (transaction markers), and the empty batch that tells what is complete."""
+    def _ends(self, poller: PartitionPoller, group: GroupState) -> Iterator[Any]:
+        """What lies behind the last record (transaction markers), and the empty batch that tells what is complete.
+
+        A partition where more has come meanwhile, or waits behind an open transaction, isn't silent.
+        """
         now = int(time.time() * 1000)
-        views = [PartitionView(_known(s.latest), True, max(0, now - written.get(s.partition, 0))) for s in group]
+        at_end = poller.at_end({state.partition: state.end for state in group})
+        views = [
+            PartitionView(_known(s.latest), s.partition in at_end, max(0, now - poller.written(s.partition)))
+            for s in group
+        ]
         complete = _complete_until(group)
         final = next_watermark(complete, views, disorder_ms=self._settings.disorder_ms, idle_ms=self._settings.idle_ms)
         for state in group:

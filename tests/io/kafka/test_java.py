@@ -34,11 +34,12 @@ def test_each_record_is_in_one_batch_of_its_partition_in_order(records, most):
     assert found == expected
 
 
-def test_a_tombstone_is_an_empty_record():
+def test_a_tombstone_is_passed_over():
     batching = BatchRecords(1)
     batching.start_bundle()
-    [windowed] = batching.process(row(0, 7, None))
-    assert (windowed.value.values, windowed.value.positions) == ([b""], [7])
+    assert list(batching.process(row(0, 7, None))) == []
+    [windowed] = batching.process(row(0, 8, b""))
+    assert (windowed.value.values, windowed.value.positions) == ([b""], [8])
 
 
 def reader(**options):

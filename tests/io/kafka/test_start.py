@@ -1,10 +1,12 @@
 """Where a run begins: names, times, and committed offsets that are still there."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka.client import EARLIEST, LATEST, Committed, _complete_until
-from clickstream.io.kafka.read.start import check_committed, start_time
+from clickstream.io.kafka.client import EARLIEST, LATEST, Committed, _complete_until, with_metadata
+from clickstream.io.kafka.read.start import check_committed, is_anew, start_time
 from clickstream.io.kafka.watermark import NEVER
 
 
@@ -50,6 +52,35 @@ def test_a_partition_without_a_commit_begins_at_its_first_record():
 )
 def test_only_our_own_metadata_tells_what_was_complete(metadata, expected):
     assert _complete_until(metadata) == expected
+
+
+METADATA = st.builds(
+    Committed, st.just(7), st.integers(NEVER, 10**14), st.integers(-1, 10**12), st.sampled_from(["", "abcDEF-_1=="])
+)
+
+
+@given(METADATA)
+def test_what_is_beside_an_offset_is_read_as_it_was_written(committed):
+    assert with_metadata(7, committed.metadata) == committed
+
+
+def test_expired_records_that_were_read_are_left_behind():
+    found = {0: Committed(205, 60_000, 300, "id"), 1: Committed(5, read_until=6)}
+    starts = check_committed("t", found, {0: 252, 1: 6}, {0: 300, 1: 9})
+    assert starts == {0: Committed(252, 60_000, 300, "id"), 1: Committed(6, read_until=6)}
+
+
+def test_only_what_was_not_read_has_expired_unread():
+    with pytest.raises(UserError, match=r"\(310 to 320; 10 records have expired unread"):
+        check_committed("t", {0: Committed(205, read_until=300)}, {0: 310}, {0: 320})
+
+
+@pytest.mark.parametrize(
+    ("ids", "now", "anew"),
+    [(["a", "a"], "a", False), (["a", ""], "b", True), (["", None], "b", False), (["a", "b"], "", False)],
+)
+def test_another_id_is_another_topic_and_none_says_nothing(ids, now, anew):
+    assert is_anew([name if name is None else Committed(1, topic_id=name) for name in ids], now) == anew
 
 
 @pytest.mark.parametrize(("offset", "told"), [(4, "2 records have expired"), (11, "created anew")])

@@ -232,3 +232,21 @@ def test_long_batches_are_taken_in_chunks_that_leave_no_trace() -> None:
     assert [refusal.number for refusal in decoded.refused] == bad
     assert decoded.kept.tolist() == sorted(set(range(len(values))) - set(bad))
     assert decoded.fields["timestamp"] == [1 if values[n] == NESTED else 1793527200 for n in decoded.kept]
+
+
+@pytest.mark.parametrize("number", [0, 1, 42, 100_001, 2**24 + 7, 2**32 - 1])
+@pytest.mark.parametrize("payload", [b'{"user_id": "u"}', b"\x02\x06u1\xff", b"\x00\x0aplain"])
+def test_a_schema_registrys_frame_is_named_as_what_it_is(number, payload) -> None:
+    refused = decode.decode_records([b"\x00" + number.to_bytes(4, "big") + payload], ["user_id"]).refused
+    [(_, reason, detail)] = refused
+    assert reason == "schema_registry_frame"
+    assert "send plain JSON" in detail
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['{"user_id": "u"}'.encode("utf-16-be"), b"\x00", b"\x00\x00\x00\x00\x01", b"\x00" * 40, b"\x01\x00\x00\x00\x01{}"],
+)
+def test_other_bytes_are_no_frame(value) -> None:
+    [(_, reason, _)] = decode.decode_records([value], ["user_id"]).refused
+    assert reason != "schema_registry_frame"
