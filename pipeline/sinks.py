@@ -1,5 +1,6 @@
 """The sinks that the options name: what is set up and checked before the first event, and what the graph writes to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,17 +54,24 @@ class Sinks:
             isinstance(database, SqlConnection) and database.is_sqlite for database in (self.sql, self.dead_letters)
         )
 
-    def set_up(self) -> None:
+    def set_up(self, *, renew: bool = False, index_settings: Mapping[str, int] | None = None) -> None:
         """Creates what is missing in the stores, and checks what was there.
+
+        Args:
+            renew: Whether procedures and views of another version are changed too.
+            index_settings: `number_of_shards` and `number_of_replicas` of the indices.
 
         Raises:
             UserError: A store can't be reached or has another schema.
         """
         for database in {self.sql, self.dead_letters}:
             if isinstance(database, SqlConnection):
-                set_up, check = (setup_sql, check_sql) if database.is_sqlite else (setup_mysql, check_mysql)
-                set_up(database)
-                check(database)
+                if database.is_sqlite:
+                    setup_sql(database)
+                    check_sql(database)
+                else:
+                    setup_mysql(database, renew=renew)
+                    check_mysql(database)
         if self.sql is not None:
             for rollup in self.rollups:
                 setup_sql(self.table(rollup))
@@ -71,7 +79,7 @@ class Sinks:
         if self.elasticsearch is not None:
             client = self.elasticsearch.connect()
             for rollup in ("", *self.rollups):
-                setup_elasticsearch(client, rolled_up(self.index, rollup))
+                setup_elasticsearch(client, rolled_up(self.index, rollup), index_settings)
                 check_elasticsearch(client, rolled_up(self.index, rollup))
             client.close()
 

@@ -3,18 +3,12 @@
 May import: `clickstream.transforms`' ground and the modules directly in `clickstream.io`.
 """
 
-from clickstream.io.elasticsearch.actions import ElasticsearchError
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection, ask, perform
 from clickstream.io.elasticsearch.documents import WriteDocumentsToElasticsearch
-from clickstream.io.elasticsearch.index import (
-    DEFAULT_INDEX,
-    ElasticsearchConnection,
-    ask,
-    check_elasticsearch,
-    check_index_name,
-    perform,
-    setup_elasticsearch,
-)
+from clickstream.io.elasticsearch.errors import ElasticsearchError
+from clickstream.io.elasticsearch.index import check_elasticsearch, setup_elasticsearch
 from clickstream.io.elasticsearch.kibana import import_saved_objects
+from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, searched
 from clickstream.io.elasticsearch.write import WriteBulkFile, WriteToElasticsearch
 
 __all__ = [
@@ -29,5 +23,6 @@ __all__ = [
     "check_index_name",
     "import_saved_objects",
     "perform",
+    "searched",
     "setup_elasticsearch",
 ]

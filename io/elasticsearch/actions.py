@@ -8,6 +8,7 @@ import binascii
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io.errors import UserError
+from clickstream.io.elasticsearch.errors import CURES, ElasticsearchError, explain
+from clickstream.io.elasticsearch.names import index_at, is_by_time
 from clickstream.transforms.sketches import MAX_THETA
 
 MAX_BODY_BYTES = 5 << 20
@@ -29,22 +31,6 @@ _ID_BYTES = 18  # a multiple of three: base64 without padding
 _DIGEST_BYTES = sha256().digest_size
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PLAIN_BYTES = bytes(set(range(0x20, 0x100)) - set(b'"\\'))  # stand for themselves in a JSON string
-_NO_INDEX = "create the index with setup-sinks, and check its name"
-_CURES = {
-    "401": "check the API key, or the user and password",
-    "403": "grant the user or API key create_index, index and view_index_metadata on the index, and monitor on the "
-    "cluster (setup-sinks: manage_index_templates too)",
-    "404": _NO_INDEX,
-    "413": "lower the limit on a request's bytes, or raise the server's http.max_content_length",
-    "429": "the server is overloaded or its disk is full; give it time, capacity or space",
-    "cluster_block_exception": "the index is blocked, as when the disk is full; free space and lift the block",
-    "index_closed_exception": "open the index",
-    "index_not_found_exception": _NO_INDEX,
-}
-
-
-class ElasticsearchError(UserError):
-    """One line: what went wrong and what to do about it. Never holds a secret or a document's values."""
 
 
 class BulkChunk(NamedTuple):
@@ -117,14 +103,15 @@ def bulk_actions(rows: pa.RecordBatch, index: str) -> pa.StringArray:
 
     Args:
         rows: PAGE_METRICS_SCHEMA; any number of windows, in whole seconds UTC.
-        index: Where to write.
+        index: Where to write; each row into its own of indices by time.
     """
     url, country = rows["url"], rows["country"]
     seconds = _per_value(rows["window_start"], lambda start: str(_epoch_seconds(start)))
     keys = pc.binary_join_element_wise(seconds, url, country, "\0").cast(pa.binary()).to_pylist()
     if len(b"".join(keys).translate(None, _PLAIN_BYTES)) > 2 * len(keys):  # more than the keys' own separators: rare
         url, country = _escaped(url), _escaped(country)
-    return _join(rows, index, _document_ids(keys), url, country)
+    names = _per_value(rows["window_start"], partial(index_at, index)) if is_by_time(index) else index
+    return _join(rows, names, _document_ids(keys), url, country)
 
 
 def action_batches(table: pa.Table, index: str) -> Iterator[pa.StringArray]:
@@ -214,11 +201,6 @@ def read_answer(answer: bytes, actions: pa.StringArray) -> BulkAnswer:
     return _read_items(items, actions) if decoded.errors else BulkAnswer(len(items), 0, [], "", {})
 
 
-def explain(status: int, kind: str) -> str:
-    """The cure for a failed request or item, from its HTTP status and Elasticsearch's error type."""
-    return _CURES.get(kind) or _CURES.get(str(status)) or "the server's log says more"
-
-
 def _read_items(items: list[_Result], actions: pa.StringArray) -> BulkAnswer:
     failed = [(place, item.status, item.error or _Error()) for place, item in enumerate(items) if item.status >= 300]
     conflicts = [place for place, status, _ in failed if status == 409]
@@ -227,7 +209,7 @@ def _read_items(items: list[_Result], actions: pa.StringArray) -> BulkAnswer:
     for place, status, error in failed:
         if status == 429 or status >= 500:
             cause = cause or f"{status} {error.type}: {explain(status, error.type)}"
-        elif status in (401, 403, 404) or error.type in _CURES:
+        elif status in (401, 403, 404) or error.type in CURES:
             message = f"Elasticsearch refuses to write ({status} {error.type}): {explain(status, error.type)}."
             raise ElasticsearchError(message)
         elif status != 409:
@@ -304,12 +286,14 @@ def _theta_and_exact(theta: pa.Array) -> tuple[str | pa.Array, str | pa.Array]:
     return _integer(theta), _or_null(pc.equal(theta, MAX_THETA).cast(pa.string()))
 
 
-def _join(rows: pa.RecordBatch, index: str, ids: pa.Array, url: pa.Array, country: pa.Array) -> pa.StringArray:
+def _join(
+    rows: pa.RecordBatch, index: str | pa.Array, ids: pa.Array, url: pa.Array, country: pa.Array
+) -> pa.StringArray:
     start, end = _per_value(rows["window_start"], _iso), _per_value(rows["window_end"], _iso)
     guard = _integer(pc.max_element_wise(rows["version"], 1))
     theta, exact = _theta_and_exact(rows["users_theta"])
     return _concat(
-        *(f'{{"index":{{"_index":"{index}","_id":"', ids, '","version":', guard, ',"version_type":"external_gte"}}\n'),
+        *('{"index":{"_index":"', index, '","_id":"', ids, '","version":', guard, ',"version_type":"external_gte"}}\n'),
         *('{"@timestamp":"', start, '","window_start":"', start, '","window_end":"', end),
         *('","url":"', url, '","country":"', country),
         *('","clicks":', _integer(rows["clicks"]), ',"unique_users":', _integer(rows["unique_users"])),

@@ -13,13 +13,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 from elasticsearch import Elasticsearch
 
 from clickstream.io.elasticsearch import actions as bulk
-from clickstream.io.elasticsearch.index import (
-    BodyTooLargeError,
-    ElasticsearchConnection,
-    ElasticsearchUnavailableError,
-    check_index_name,
-    send_bulk,
-)
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
+from clickstream.io.elasticsearch.errors import BodyTooLargeError, ElasticsearchUnavailableError
+from clickstream.io.elasticsearch.names import check_index_name
 from clickstream.io.outage import OutageLog
 from clickstream.io.retry import Patience
 from clickstream.transforms.schema import REJECTED_SCHEMA

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from clickstream.io.elasticsearch import actions as bulk
 from clickstream.io.elasticsearch.bundle import Limits, WriteActions, count, rejection
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection
 from clickstream.io.elasticsearch.document_actions import document_actions
-from clickstream.io.elasticsearch.index import ElasticsearchConnection, check_index_name
+from clickstream.io.elasticsearch.names import check_index_name, is_by_time
 
 _TOGETHER = 1_000  # documents made into actions at a time
 
@@ -44,6 +45,9 @@ class WriteDocumentsToElasticsearch(beam.PTransform):
     def __post_init__(self) -> None:
         check_index_name(self.index)
         Limits(self.max_bytes, self.max_actions, self.retry_seconds).check("WriteDocumentsToElasticsearch")
+        if is_by_time(self.index):
+            message = f"WriteDocumentsToElasticsearch: index is {self.index!r}; indices by time are for result rows: name one index."
+            raise ValueError(message)
         if isinstance(self.key, str):
             message = f"WriteDocumentsToElasticsearch: key is {self.key!r}; write a list of fields: [{self.key!r}]."
             raise ValueError(message)

@@ -1,211 +1,60 @@
-"""Elasticsearch before the first write: the connection, and the index with its strict mapping, made and checked."""
+"""Elasticsearch before the first write: the index with its strict mapping, made where it is missing and checked where it is not."""
 
-import logging
-import re
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Mapping
 
-import orjson
-from elastic_transport import ConnectionError as NoConnectionError
-from elastic_transport import SerializationError, Serializer, TlsError, TransportError
-from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
+from elasticsearch import Elasticsearch
 
-from clickstream.io.elasticsearch.actions import ElasticsearchError, explain
-from clickstream.io.secrets import check_secret_reference, resolve_secret
+from clickstream.io.elasticsearch.connection import ask, perform, refuse
+from clickstream.io.elasticsearch.errors import ElasticsearchError, ForbiddenError
+from clickstream.io.elasticsearch.mapping import complaints
+from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, is_by_time, searched
+from clickstream.io.elasticsearch.template import setup_template
 
-DEFAULT_INDEX = "processed_clickstream_data"
 OLDEST_SERVER = 8
-# The dialect that servers 8 and 9 both speak; the client's own would shut out the 8s.
-_JSON_TYPE, _NDJSON_TYPE = "application/vnd.elasticsearch+json", "application/vnd.elasticsearch+x-ndjson"
-_JSON, _NDJSON = f"{_JSON_TYPE}; compatible-with=8", f"{_NDJSON_TYPE}; compatible-with=8"
-
-_HOST = re.compile(r"https?://([^\s/:?#@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}(/[^\s?#]*)?")
-_INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,254}")
-_API_KEY = re.compile(r"[A-Za-z0-9+/=_:.-]+")
-_WORDS = {"api_key": "ApiKey", "basic_auth": "Basic"}
-_MAY_PASS = frozenset({408, 429, 500, 502, 503, 504})
-_DATE = {"type": "date", "format": "strict_date_optional_time"}
-_URL_LENGTH = 8_192  # UTF-16 units, of at most 3 bytes each: under Lucene's limit of 32,766 bytes for a term
-MAPPING: dict[str, dict[str, Any]] = {
-    "@timestamp": _DATE,
-    "window_start": _DATE,
-    "window_end": _DATE,
-    "url": {"type": "keyword", "ignore_above": _URL_LENGTH},
-    "country": {"type": "keyword", "ignore_above": 256},
-    "clicks": {"type": "long"},
-    "unique_users": {"type": "long"},
-    "time_spent_seconds": {"type": "double"},
-    "timed_clicks": {"type": "long"},
-    "avg_time_spent": {"type": "double"},
-    "median_time_spent": {"type": "double"},
-    "p90_time_spent": {"type": "double"},
-    "time_spent_histogram": {"type": "object", "enabled": False},  # only kept: JSON with `values` and `counts`
-    "sessions": {"type": "long"},
-    "bounces": {"type": "long"},
-    "users_theta": {"type": "long", "index": False},
-    "users_exact": {"type": "boolean"},  # true: a cardinality over users_sketch counts all users
-    "users_sketch": {"type": "long", "index": False},
-    "version": {"type": "long"},
-}
 
 
-class ElasticsearchUnavailableError(ElasticsearchError):
-    """May pass by itself: no connection, a timeout, an overloaded or restarting server."""
+def setup_elasticsearch(
+    client: Elasticsearch, index: str = DEFAULT_INDEX, settings: Mapping[str, int] | None = None
+) -> None:
+    """Creates index template and index where they are missing, and checks them. May be called any number of times.
 
-
-class BodyTooLargeError(ElasticsearchError):
-    """The server takes no request of this size (413)."""
-
-
-class _AsIs(Serializer):
-    """Bytes stay bytes, both ways: bodies are made, and answers read, faster than the client would."""
-
-    def loads(self, data: bytes) -> bytes:
-        return data
-
-    def dumps(self, data: bytes) -> bytes:
-        return data
-
-
-class _AsIsJson(_AsIs):
-    mimetype: ClassVar[str] = _JSON_TYPE
-
-
-class _AsIsNdjson(_AsIs):
-    mimetype: ClassVar[str] = _NDJSON_TYPE
-
-
-@dataclass(frozen=True)
-class ElasticsearchConnection:
-    """Where Elasticsearch is, and who asks. Holds references to secrets, never a secret.
-
-    Attributes:
-        hosts: `http://localhost:9200`; several are separated by commas.
-        api_key: Reference to the API key, encoded as Elasticsearch hands it out. Instead of user and password.
-        user: For basic authentication.
-        password: Reference to the user's password.
-        ca_certs: File with the certificate authority of an https server. None: those that the client comes with.
-        verify: Whether to check an https server's certificate.
-        request_timeout: Seconds to wait for an answer.
-    """
-
-    hosts: str = "http://localhost:9200"
-    api_key: str | None = None
-    user: str | None = None
-    password: str | None = None
-    ca_certs: str | None = None
-    verify: bool = True
-    request_timeout: float = 60.0
-
-    def __post_init__(self) -> None:
-        for host in self._host_list():
-            _check_host(host)
-        for reference in filter(None, (self.api_key, self.password)):
-            check_secret_reference(reference)
-        if (self.user is None) != (self.password is None) or (self.api_key and self.user):
-            _refuse("Elasticsearch: give either an API key, or a user and a password, or neither.")
-        if self.ca_certs and "https:" not in self.hosts:
-            _refuse("Elasticsearch: ca_certs is for https; write https:// in the host, or leave ca_certs out.")
-        if self.request_timeout <= 0:
-            _refuse("Elasticsearch: request_timeout is in seconds and must be more than 0.")
-
-    def connect(self) -> Elasticsearch:
-        """A client that retries nothing by itself. Resolves the secrets: call it in `setup()`, on the worker.
-
-        Raises:
-            SecretError: A reference leads nowhere.
-            ElasticsearchError: The API key or the certificate file is not usable.
-        """
-        _quiet("elastic_transport")
-        options: dict[str, Any] = {"verify_certs": self.verify} if "https:" in self.hosts else {}
-        options |= self._certificates() | self._credentials()
-        serializers: dict[str, Serializer] = {_JSON_TYPE: _AsIsJson(), _NDJSON_TYPE: _AsIsNdjson()}
-        return Elasticsearch(
-            self._host_list(),
-            request_timeout=self.request_timeout,
-            max_retries=0,
-            serializers=serializers,
-            **options,
-        )
-
-    def authorization(self) -> dict[str, str]:
-        """The header by which the same account is known to Kibana; none without an account. Resolves the secrets.
-
-        Raises:
-            SecretError: A reference leads nowhere.
-            ElasticsearchError: The API key is not usable.
-        """
-        return {"authorization": f"{_WORDS[kind]} {value}" for kind, value in self._credentials().items()}  # noqa: B035 (one at most)
-
-    def _host_list(self) -> list[str]:
-        return [host.strip() for host in self.hosts.split(",")]
-
-    def _certificates(self) -> dict[str, Any]:
-        if self.ca_certs is None:
-            return {}
-        if not Path(self.ca_certs).is_file():
-            message = f"Elasticsearch: there is no certificate file {self.ca_certs}: check ca_certs."
-            raise ElasticsearchError(message)
-        return {"ca_certs": self.ca_certs}
-
-    def _credentials(self) -> dict[str, Any]:
-        if self.user and self.password:
-            pair = f"{self.user}:{resolve_secret(self.password)}"
-            return {"basic_auth": b64encode(pair.encode()).decode()}  # the client's own encoding knows ASCII only
-        if not self.api_key:
-            return {}
-        key = resolve_secret(self.api_key).strip()
-        if not _API_KEY.fullmatch(key):  # the HTTP library would quote it in its error
-            message = f"Elasticsearch: {self.api_key} holds no API key: put the encoded key there and nothing else."
-            raise ElasticsearchError(message)
-        return {"api_key": key}
-
-
-def check_index_name(index: str) -> str:
-    """Returns the name if it is one that can be used unquoted.
-
-    Raises:
-        ElasticsearchError: It is not.
-    """
-    if not _INDEX_NAME.fullmatch(index):
-        _refuse(f"{index!r} is no index name: use up to 255 of a-z, 0-9, '_', '-' and '.', a letter or digit first.")
-    return index
-
-
-def send_bulk(client: Elasticsearch, body: bytes) -> bytes:
-    """Sends a bulk body, once, and returns the answer's `errors`, and `status` and `error` of its items, as JSON.
-
-    Raises:
-        ElasticsearchUnavailableError: It may succeed later.
-        BodyTooLargeError: It may succeed in parts.
-        ElasticsearchError: Somebody has to do something first.
-    """
-    wanted = {"filter_path": "errors,error,status,items.*.status,items.*.error"}
-    answer = perform(client, "POST", "/_bulk", body, _NDJSON, wanted)
-    return answer if isinstance(answer, bytes) else b""
-
-
-def setup_elasticsearch(client: Elasticsearch, index: str = DEFAULT_INDEX) -> None:
-    """Puts the index template, creates the index if absent, and checks it. May be called any number of times.
+    A template that is there stays as it is, as long as it gives what documents need.
 
     Args:
         client: From `ElasticsearchConnection.connect`.
-        index: The index, which is also the template's name.
+        index: The index; with `{month}` or `{day}` indices by time, which the server makes from the template when it needs them.
+        settings: `number_of_shards` and `number_of_replicas`, for the template, and as far as can be for the index that is there.
 
     Raises:
-        ElasticsearchError: The server is too old, forbids it, or has an index with another mapping.
+        ElasticsearchError: The server is too old, forbids it, has an index with another mapping, or a template that has precedence.
     """
     check_index_name(index)
     _check_version(client)
-    mappings = {"dynamic": "strict", "properties": MAPPING}
-    template = {"index_patterns": [index], "priority": 500, "template": {"mappings": mappings}}
-    ask(client, "PUT", f"/_index_template/{index}", template)
-    if not perform(client, "HEAD", f"/{index}"):
+    _check_alias(client, index)
+    there = not is_by_time(index) and bool(perform(client, "HEAD", f"/{index}"))
+    _setup_template(client, index, settings or {}, there=there)
+    if not there and not is_by_time(index):
         ask(client, "PUT", f"/{index}", {})
+    elif settings and "number_of_replicas" in settings:
+        replicas = {"index": {"number_of_replicas": settings["number_of_replicas"]}}
+        ask(client, "PUT", f"/{searched(index)}/_settings?allow_no_indices=true", replicas)
     check_elasticsearch(client, index)
+
+
+def _setup_template(client: Elasticsearch, index: str, settings: Mapping[str, int], *, there: bool) -> None:
+    try:
+        setup_template(client, index, settings)
+    except ForbiddenError:
+        if there and not settings:  # then no template is needed today, and nothing but the mapping is asked for
+            return
+        message = (
+            f"Elasticsearch: this account may not see or make the index template of {index}: grant it manage_index_templates"
+            " on the cluster, or run setup-sinks with an account that has it."
+        )
+        raise ElasticsearchError(message) from None
+    except ElasticsearchError:
+        if not there or settings:
+            raise
 
 
 def check_elasticsearch(client: Elasticsearch, index: str = DEFAULT_INDEX) -> None:
@@ -220,11 +69,26 @@ def check_elasticsearch(client: Elasticsearch, index: str = DEFAULT_INDEX) -> No
     """
     check_index_name(index)
     _check_version(client)
-    for name, found in ask(client, "GET", f"/{index}/_mapping").items():
-        for complaint in _complaints(found["mappings"].get("properties", {})):
+    _check_alias(client, index)
+    for name, found in ask(client, "GET", f"/{searched(index)}/_mapping").items():
+        for complaint in complaints(found["mappings"].get("properties", {})):
             cure = "reindex it into an index that setup-sinks made, or name another index"
             message = f"Elasticsearch: index {name}, {complaint}: {cure}."
             raise ElasticsearchError(message)
+
+
+def _check_alias(client: Elasticsearch, index: str) -> None:
+    """An alias that moves on, as with ILM's rollover, would leave a window's earlier row behind, where it counts a second time."""
+    if is_by_time(index) or not perform(client, "HEAD", f"/_alias/{index}"):
+        return
+    found = ask(client, "GET", f"/_alias/{index}")
+    written = [name for name, of in found.items() if of["aliases"].get(index, {}).get("is_write_index")]
+    if len(found) > 1 or written:
+        where = f"has the write index {written[0]}" if written else f"stands for {len(found)} indices"
+        refuse(
+            f"Elasticsearch: {index} is an alias that {where}; after a rollover a window that is written again would stand in two indices,"
+            f" and count twice. Name an index, or indices by time, of which old ones can be dropped: --elasticsearch_index={index}-{{month}}."
+        )
 
 
 def _check_version(client: Elasticsearch) -> None:
@@ -232,97 +96,3 @@ def _check_version(client: Elasticsearch) -> None:
     if int(number.partition(".")[0]) < OLDEST_SERVER:
         message = f"Elasticsearch {number} is too old: use version {OLDEST_SERVER} or later."
         raise ElasticsearchError(message)
-
-
-def _complaints(properties: Mapping[str, Any]) -> Iterator[str]:
-    for name, needed in MAPPING.items():
-        found = properties.get(name, {})
-        kind = found.get("type", "object" if found else "none")
-        length = found.get("ignore_above", 1 << 31)
-        if kind != needed["type"]:
-            yield f"field {name}: found {kind}, needed {needed['type']}"
-        elif "strict_date_optional_time" not in found.get("format", "strict_date_optional_time"):
-            yield f"field {name}: found date format {found['format']}, needed {needed['format']}"
-        elif length < needed.get("ignore_above", 0):
-            yield f"field {name}: found ignore_above {length}, needed {needed['ignore_above']}"
-        elif found.get("enabled", True) != needed.get("enabled", True):
-            yield f"field {name}: found enabled true, needed false"
-        elif not found.get("doc_values", True):
-            yield f"field {name}: found doc_values false, needed true"
-
-
-def ask(client: Elasticsearch, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Sends an object and returns the answer's; errors as of `perform`."""
-    return orjson.loads(perform(client, method, path, None if body is None else orjson.dumps(body)))
-
-
-def perform(
-    client: Elasticsearch,
-    method: str,
-    path: str,
-    body: bytes | None = None,
-    content: str = _JSON,
-    params: Mapping[str, str] | None = None,
-) -> Any:
-    """Sends a request and returns the answer's bytes.
-
-    Raises:
-        ElasticsearchUnavailableError: It may pass by itself.
-        ElasticsearchError: It won't: the request is refused, or this is no Elasticsearch.
-    """
-    headers = {"accept": _JSON} | ({} if body is None else {"content-type": content})
-    try:
-        return client.perform_request(method, path, params=params, headers=headers, body=body).body
-    except (UnsupportedProductError, SerializationError):
-        message = "What answers at this address is not Elasticsearch: check the host, the port, and proxies between."
-        raise ElasticsearchError(message) from None
-    except ApiError as error:
-        raise _failure(error, quote=content == _JSON) from None
-    except TlsError as error:
-        message = f"Elasticsearch: no TLS connection ({_last_part(error)}): check http or https, and ca_certs."
-        raise ElasticsearchError(message) from None
-    except TransportError as error:  # other texts than a connection's could quote documents
-        detail = _last_part(error) if isinstance(error, NoConnectionError) else type(error).__name__
-        message = f"Elasticsearch can't be reached ({detail}): check that it runs, and its address."
-        raise ElasticsearchUnavailableError(message) from None
-
-
-def _failure(error: ApiError, *, quote: bool) -> ElasticsearchError:
-    """The error for a failed request. `quote`: its reason may be repeated, since the request held no documents."""
-    status, found = error.meta.status, _error_of(error.body)
-    kind, reason = str(found.get("type", "")), " ".join(str(found.get("reason", "")).split())
-    detail = "".join((f" {kind}" if kind else "", f" ({reason[:300]})" if quote and reason else ""))
-    message = f"Elasticsearch answered {status}{detail}: {explain(status, kind)}."
-    if status == 413:
-        return BodyTooLargeError(message)
-    return (ElasticsearchUnavailableError if status in _MAY_PASS else ElasticsearchError)(message)
-
-
-def _error_of(body: Any) -> dict[str, Any]:
-    try:
-        error = orjson.loads(body)["error"]
-    except (ValueError, TypeError, KeyError):
-        return {}
-    return error if isinstance(error, dict) else {}
-
-
-def _last_part(error: TransportError) -> str:
-    """What went wrong at the bottom of a chain of connection errors, on one line."""
-    return " ".join(str(error.message).rpartition(": ")[2].split())[:200]
-
-
-def _check_host(host: str) -> None:
-    if "@" in host:
-        _refuse("Elasticsearch: no user and password in the host; they are options of their own.")
-    if not _HOST.fullmatch(host):
-        _refuse("Elasticsearch: write a host as http://NAME:PORT or https://NAME:PORT, with the port.")
-
-
-def _refuse(message: str) -> None:
-    raise ElasticsearchError(message)
-
-
-def _quiet(logger: str) -> None:
-    """The client logs each request, and each failure with a traceback; a level that the user set stays."""
-    if logging.getLogger(logger).level == logging.NOTSET:
-        logging.getLogger(logger).setLevel(logging.ERROR)

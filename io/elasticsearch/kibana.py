@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import urllib3
 
-from clickstream.io.elasticsearch.index import DEFAULT_INDEX, ElasticsearchConnection, check_index_name
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection
+from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, pattern_of
 from clickstream.io.errors import UserError
 
 _URL = re.compile(r"https?://([^\s/:?#@\[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[^\s?#]*)?")
@@ -25,7 +26,7 @@ _CURES = {
 def saved_objects(index: str = DEFAULT_INDEX) -> bytes:
     """The objects as Kibana exports them (NDJSON). The data view is of this index, and of others whose names begin so, but not of roll-ups."""
     text = resources.files("clickstream.dashboards").joinpath("kibana.ndjson").read_text(encoding="utf-8")
-    return text.replace(f'"{DEFAULT_INDEX}*,', f'"{check_index_name(index)}*,').encode()
+    return text.replace(f'"{DEFAULT_INDEX}*,', f'"{pattern_of(check_index_name(index)).rstrip("*")}*,').encode()
 
 
 def import_saved_objects(url: str, credentials: ElasticsearchConnection, index: str = DEFAULT_INDEX) -> int:

@@ -20,7 +20,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.io.elasticsearch import actions as bulk
 from clickstream.io.elasticsearch.bundle import Limits, WriteActions, count
-from clickstream.io.elasticsearch.index import DEFAULT_INDEX, ElasticsearchConnection, check_index_name
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection
+from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name
 from clickstream.io.stored_rows import StoredRows, StoredWindows
 
 

@@ -10,7 +10,14 @@ import orjson
 import pyarrow as pa
 from elasticsearch import Elasticsearch
 
-from clickstream.io.elasticsearch import ElasticsearchConnection, ElasticsearchError, ask, check_index_name, perform
+from clickstream.io.elasticsearch import (
+    ElasticsearchConnection,
+    ElasticsearchError,
+    ask,
+    check_index_name,
+    perform,
+    searched,
+)
 from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
 
 _KEEP_ALIVE = "5m"  # from page to page
@@ -48,7 +55,7 @@ def read_elasticsearch_rows(
     check_index_name(index)
     client = connection.connect()
     try:
-        opened = ask(client, "POST", f"/{index}/_pit?keep_alive={_KEEP_ALIVE}")["id"]
+        opened = ask(client, "POST", f"/{searched(index)}/_pit?keep_alive={_KEEP_ALIVE}")["id"]
         yield from _pages(client, opened, wanted, columns)
         # Not if the reader leaves early: that may be the garbage collector, when the client is no more. It ends by itself.
         with suppress(ElasticsearchError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from clickstream.io.elasticsearch import DEFAULT_INDEX, ElasticsearchConnection, ask, check_index_name
+from clickstream.io.elasticsearch import DEFAULT_INDEX, ElasticsearchConnection, ask, check_index_name, searched
 from clickstream.io.results.elasticsearch_rows import query_of, read_elasticsearch_rows
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.results.sums import SUMS_SCHEMA, Extent, Group, GroupSums
@@ -86,7 +86,7 @@ class ElasticsearchStore:
     def _search(self, body: dict[str, Any]) -> Any:
         client = self.connection.connect()
         try:
-            return ask(client, "POST", f"/{self.index}/_search?allow_partial_search_results=false", body)
+            return ask(client, "POST", f"/{searched(self.index)}/_search?allow_partial_search_results=false", body)
         finally:
             client.close()
 

@@ -9,7 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io.elasticsearch import ElasticsearchConnection, ask
+from clickstream.io.elasticsearch import ElasticsearchConnection, ask, searched
 from clickstream.io.errors import UserError
 from clickstream.io.results.elasticsearch_rows import read_elasticsearch_rows
 from clickstream.io.results.row_filter import RowFilter
@@ -34,7 +34,7 @@ def elasticsearch_reader(connection: ElasticsearchConnection, index: str) -> Rea
 def refresh(connection: ElasticsearchConnection, index: str) -> None:
     """Lets an index show all that was written to it."""
     client = connection.connect()
-    ask(client, "POST", f"/{index}/_refresh")
+    ask(client, "POST", f"/{searched(index)}/_refresh")
     client.close()
 
 

@@ -52,9 +52,10 @@ class SqlConnection:
         if self.drivername not in ("sqlite", "mysql+pymysql"):
             message = f"SQL driver {self.drivername!r} isn't supported: use sqlite or mysql+pymysql."
             raise UserError(message)
-        names = [self.metrics_table, self.dead_letters_table, *([] if self.is_sqlite else [self.database])]
-        for name in names:
+        for name in (self.metrics_table, self.dead_letters_table):
             tables.check_name(name)
+        if not self.is_sqlite:
+            tables.check_database_name(self.database)
         if self.password is not None:
             check_secret_reference(self.password)
 

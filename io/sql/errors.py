@@ -43,6 +43,7 @@ _BUSY_OR_STANDBY = (1040, 1053, 1203, 1226, 1290, 1792, 1836)
 _DISK_FULL = (1021, 1030, 1114)
 _TRANSIENT = frozenset((*_LOCKED, *_LOST, *_BUSY_OR_STANDBY, *_DISK_FULL))
 _CONTENT = frozenset((1048, 1153, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1416, 1644, 1690, 3140, 3819, 4025))
+DENIED = frozenset((1044, 1142, 1227, 1370))  # the account lacks a right
 _CURES = {
     1021: "its disk is full: make room there",
     1030: "its storage fails, most often for want of room: look into its error log",
@@ -51,7 +52,8 @@ _CURES = {
     1045: "user name or password is wrong: correct them",
     1049: "there is no such database: create it, or name another",
     1114: "the table or its disk is full: make room there",
-    1142: "the account lacks a right: GRANT it SELECT, INSERT, UPDATE, DELETE, and to set up CREATE, INDEX, CREATE VIEW and DROP",
+    1050: "a table has the name of a view that setup-sinks makes: rename it",
+    1142: "the account lacks a right: GRANT it SELECT, INSERT, UPDATE and DELETE on the database",
     1143: "the account lacks a right on a column: GRANT it SELECT, INSERT and UPDATE on the whole table",
     1146: "a table is missing: run setup-sinks, or name another database",
     1153: "a row is larger than the server takes: raise its max_allowed_packet",
@@ -131,3 +133,19 @@ def one_line_errors(connection: SqlConnection) -> Iterator[None]:
             raise
     if problem:
         raise explain(connection, problem)
+
+
+@contextmanager
+def denied(connection: SqlConnection, what: str, privilege: str) -> Iterator[None]:
+    """Says of something that is missing, and that the account may not make, which right it takes, and who else could."""
+    problem = None
+    try:
+        yield
+    except Exception as error:
+        problem = judge(error)
+        if problem is None or problem.code not in DENIED:
+            raise
+    if problem:
+        grant = f"GRANT it {privilege} on {connection.database}, or run setup-sinks with an account that has it"
+        message = f"{connection.place}: {what} is missing, and this account may not make it ({problem.text}): {grant}."
+        raise UserError(message)

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import apache_beam as beam
@@ -13,14 +12,10 @@ from clickstream.io.errors import UserError
 from clickstream.io.sql.connection import SqlConnection
 from clickstream.io.sql.errors import one_line_errors
 from clickstream.io.sql.metrics import WriteToSql
-from clickstream.io.sql.setup import check_sql, execute_as_is, setup_sql, take_turn
+from clickstream.io.sql.routines import missing_routines, setup_routines
+from clickstream.io.sql.setup import check_sql, setup_sql, take_turn
 
 _DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "mariadb+pymysql": "mysql+pymysql"}
-_PROCEDURES = (
-    *("get_clicks", "get_unique_users", "get_avg_time_spent", "get_time_quantile"),
-    *("get_sessions", "get_bounce_rate"),
-)
-_VIEWS = ("by_hour", "by_day", "by_page", "by_country")
 _OLDEST = {"MySQL": (8, 0), "MariaDB": (10, 6)}
 
 
@@ -109,34 +104,20 @@ class WriteToMySql(beam.PTransform):
         return metrics | "Write" >> write
 
 
-def setup_mysql(connection: SqlConnection) -> None:
-    """Creates what is missing: the database (if the connection says so) and the tables; and stored procedures and views anew.
+def setup_mysql(connection: SqlConnection, *, renew: bool = False) -> None:
+    """Creates what is missing: the database (if the connection says so), tables, stored procedures and views. What is there stays.
+
+    Args:
+        connection: The database.
+        renew: Whether procedures and views of another version are changed too; the rights on them stay.
 
     Raises:
-        UserError: The server can't be reached, or the account may not.
+        UserError: The server can't be reached, or something is missing that the account may not make.
     """
     setup_sql(connection)
     with one_line_errors(connection), connection.engine().connect() as opened:
         take_turn(opened)
-        for statement in (*procedure_statements(connection.metrics_table), *view_statements(connection.metrics_table)):
-            execute_as_is(opened, statement)
-
-
-def procedure_statements(metrics_table: str = "page_metrics") -> list[str]:
-    """The statements of `sql/procedures.sql`, for a table of this name."""
-    return _statements("procedures.sql", "$$", metrics_table)
-
-
-def view_statements(metrics_table: str = "page_metrics") -> list[str]:
-    """The statements of `sql/views.sql`, for a table of this name; the views' names begin with it."""
-    return _statements("views.sql", ";", metrics_table)
-
-
-def _statements(script: str, delimiter: str, metrics_table: str) -> list[str]:
-    text = resources.files("clickstream.sql").joinpath(script).read_text(encoding="utf-8")
-    statements = re.sub(r"^(--|DELIMITER).*\n", "", text, flags=re.MULTILINE).split(delimiter)
-    named = (re.sub(r"`page_metrics(\w*)`", rf"`{metrics_table}\1`", part).strip() for part in statements)
-    return [statement for statement in named if statement]
+        setup_routines(opened, connection, renew=renew)
 
 
 def check_mysql(connection: SqlConnection) -> None:
@@ -147,15 +128,9 @@ def check_mysql(connection: SqlConnection) -> None:
     """
     with one_line_errors(connection), connection.engine().connect() as opened:
         version = opened.exec_driver_sql("SELECT VERSION()").scalar()
-        known = sa.text("SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()")
-        present = {name for (name,) in opened.execute(known)}
-        known = sa.text("SELECT table_name FROM information_schema.views WHERE table_schema = DATABASE()")
-        views = {name for (name,) in opened.execute(known)}
+        missing = missing_routines(opened, connection.metrics_table)
     _check_version(connection, version)
     check_sql(connection)
-    missing = [f"stored procedure {name}" for name in _PROCEDURES if name not in present]
-    needed = (f"{connection.metrics_table}_{view}" for view in _VIEWS)
-    missing += [f"view {name}" for name in needed if name not in views]
     if missing:
         message = f"{connection.place}: {missing[0]} is missing: run setup-sinks."
         raise UserError(message)

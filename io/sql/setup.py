@@ -9,7 +9,7 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from clickstream.io.errors import UserError
 from clickstream.io.sql.connection import SqlConnection
-from clickstream.io.sql.errors import one_line_errors
+from clickstream.io.sql.errors import denied, one_line_errors
 
 
 def setup_sql(connection: SqlConnection) -> None:
@@ -27,22 +27,53 @@ def setup_tables(connection: SqlConnection, tables: Sequence[sa.Table]) -> None:
     """
     if connection.create_database:
         _create_database(connection)
-    with one_line_errors(connection), connection.engine().begin() as opened:
-        if connection.is_sqlite:
-            opened.exec_driver_sql("PRAGMA journal_mode = WAL")
-        else:
-            take_turn(opened)
+    set_up = _setup_sqlite_tables if connection.is_sqlite else _setup_mysql_tables
+    with one_line_errors(connection):
+        set_up(connection, tables)
+
+
+def _setup_sqlite_tables(connection: SqlConnection, tables: Sequence[sa.Table]) -> None:
+    with connection.engine().begin() as opened:
+        opened.exec_driver_sql("PRAGMA journal_mode = WAL")
         for table in tables:
             opened.execute(CreateTable(table, if_not_exists=True))
-            if not connection.is_sqlite:
-                _create_indexes(opened, table)
+
+
+def _setup_mysql_tables(connection: SqlConnection, tables: Sequence[sa.Table]) -> None:
+    # Without a transaction, whose view of what there is would be that from before the turn.
+    with connection.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as opened:
+        if any(_lacks(opened, table) for table in tables):  # else no right to create is needed
+            take_turn(opened)
+            for table in tables:
+                _create_table(opened, connection, table)
+
+
+def _lacks(opened: sa.engine.Connection, table: sa.Table) -> list[Any]:
+    """The table's indexes that aren't there, and itself."""
+    inspector = sa.inspect(opened)
+    if not inspector.has_table(table.name):
+        return [table, *table.indexes]
+    present = {index["name"] for index in inspector.get_indexes(table.name)}
+    return [index for index in table.indexes if index.name not in present]
+
+
+def _create_table(opened: sa.engine.Connection, connection: SqlConnection, table: sa.Table) -> None:
+    """The table, and the index that the procedures look pages up by. SQLite has no procedures; there it would double a row's cost."""
+    for missing in _lacks(opened, table):
+        if isinstance(missing, sa.Table):
+            with denied(connection, f"table {table.name}", "CREATE"):
+                opened.execute(CreateTable(table))
+        else:
+            with denied(connection, f"index {missing.name}", "INDEX"):
+                opened.execute(CreateIndex(missing))
 
 
 def _create_database(connection: SqlConnection) -> None:
     with one_line_errors(connection), connection.engine(with_database=False).connect() as opened:
         known = sa.text("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = :name")
         if not opened.execute(known, {"name": connection.database}).scalar():  # else the right to create isn't needed
-            execute_as_is(opened, f"CREATE DATABASE IF NOT EXISTS `{connection.database}` COLLATE utf8mb4_bin")
+            with denied(connection, "the database", "CREATE"):
+                execute_as_is(opened, f"CREATE DATABASE IF NOT EXISTS `{connection.database}` COLLATE utf8mb4_bin")
 
 
 def execute_as_is(opened: sa.engine.Connection, statement: str) -> None:
@@ -54,15 +85,7 @@ def execute_as_is(opened: sa.engine.Connection, statement: str) -> None:
 
 def take_turn(opened: sa.engine.Connection) -> None:
     """Waits until no other client sets up the same MySQL database; the turn ends with the connection."""
-    opened.exec_driver_sql("SELECT GET_LOCK(CONCAT(DATABASE(), '.clickstream'), 60)")
-
-
-def _create_indexes(opened: sa.engine.Connection, table: sa.Table) -> None:
-    """The index that the procedures look pages up by. SQLite has no procedures; there it would double a row's cost."""
-    present = {index["name"] for index in sa.inspect(opened).get_indexes(table.name)}
-    for index in table.indexes:
-        if index.name not in present:
-            opened.execute(CreateIndex(index))
+    opened.exec_driver_sql("SELECT GET_LOCK(CONCAT(LEFT(DATABASE(), 50), '.clickstream'), 60)")
 
 
 def check_sql(connection: SqlConnection) -> None:

@@ -81,13 +81,27 @@ def dead_letters_table(name: str = "dead_letters") -> sa.Table:
 
 
 def check_name(name: str) -> str:
-    """Returns the name of a table or database if it is a plain one.
+    """Returns the name of a table if it is a plain one.
 
     Raises:
         UserError: It holds other characters than letters, digits and `_`, or is longer than 48.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,47}", name):
-        message = f"{name!r} can't name a table or database: use letters, digits and _ (at most 48, no digit first)."
+        message = f"{name!r} can't name a table: use letters, digits and _ (at most 48, no digit first)."
+        raise UserError(message)
+    return name
+
+
+def check_database_name(name: str) -> str:
+    """Returns the name of a database if it can be used as it is.
+
+    Raises:
+        UserError: It holds other characters than letters, digits, `_`, `-` and `$`, or is longer than 64.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_$-]{0,63}", name):
+        message = (
+            f"{name!r} can't name a database: use letters, digits, _, - and $ (at most 64, a letter, digit or _ first)."
+        )
         raise UserError(message)
     return name
 

@@ -1,5 +1,6 @@
 """`setup-sinks`: creates tables, procedures, views, index template, index and raw store where they are missing, checks them, and ends.
 
+Procedures and views of another version are renewed; the rights on them stay, and so does what else is in the index template.
 With `--kibana` it imports the dashboard too.
 """
 
@@ -11,16 +12,28 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.elasticsearch import import_saved_objects
 from clickstream.io.errors import UserError
-from clickstream.pipeline.options import OutputOptions, RawStoreOptions, job_parser, read_options
+from clickstream.pipeline.options import OutputOptions, RawStoreOptions, job_parser, read_options, whole
 from clickstream.pipeline.raw_store import raw_store_of, set_up_raw_store
 from clickstream.pipeline.sinks import sinks_of
 
 
-class KibanaOptions(PipelineOptions):
-    """The dashboard."""
+class SetupOptions(PipelineOptions):
+    """The indices, and the dashboard."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--elasticsearch_shards",
+            type=whole(1, 1024),
+            metavar="N",
+            help="primary shards of indices that are made from now on (default: as the template says, or the server)",
+        )
+        parser.add_argument(
+            "--elasticsearch_replicas",
+            type=whole(0, 100),
+            metavar="N",
+            help="copies of each shard, of the index that is there too (default: as the template says, or the server)",
+        )
         parser.add_argument(
             "--kibana",
             metavar="URL",
@@ -35,17 +48,25 @@ def main(argv: Sequence[str]) -> int:
         UserError: A store can't be reached, forbids it, or has another schema.
     """
     if {"-h", "--help"} & set(argv):
-        parser = job_parser((KibanaOptions, OutputOptions, RawStoreOptions))
+        parser = job_parser((SetupOptions, OutputOptions, RawStoreOptions))
         parser.prog, parser.description = "clickstream setup-sinks", __doc__
         parser.print_help()
         return 0
     options = read_options(argv)
-    kibana = options.view_as(KibanaOptions).kibana
+    chosen = options.view_as(SetupOptions)
+    kibana = chosen.kibana
     sinks, raw_store = sinks_of(options), raw_store_of(options)
     if kibana and sinks.elasticsearch is None:
         message = "--kibana shows what is in Elasticsearch: give --elasticsearch=URL too."
         raise UserError(message)
-    sinks.set_up()
+    settings = {"number_of_shards": chosen.elasticsearch_shards, "number_of_replicas": chosen.elasticsearch_replicas}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if settings and sinks.elasticsearch is None:
+        message = (
+            "--elasticsearch_shards and --elasticsearch_replicas are of Elasticsearch: give --elasticsearch=URL too."
+        )
+        raise UserError(message)
+    sinks.set_up(renew=True, index_settings=settings)
     set_up_raw_store(raw_store)
     places = [sinks.sql.place] if sinks.sql else []
     places += [f"Elasticsearch at {sinks.elasticsearch.hosts}, index {sinks.index}"] if sinks.elasticsearch else []

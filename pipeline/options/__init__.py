@@ -18,7 +18,7 @@ from clickstream.pipeline.options.job import (
 from clickstream.pipeline.options.live import LiveOptions, PageOptions
 from clickstream.pipeline.options.patterns import pattern_of
 from clickstream.pipeline.options.time_range import RangeOptions, range_of
-from clickstream.pipeline.options.values import duration, tracking_of
+from clickstream.pipeline.options.values import duration, tracking_of, whole
 
 __all__ = [
     "JOB_OPTIONS",
@@ -38,4 +38,5 @@ __all__ = [
     "range_of",
     "read_options",
     "tracking_of",
+    "whole",
 ]

@@ -224,7 +224,7 @@ class OutputOptions(PipelineOptions):
             "--elasticsearch_index",
             default="processed_clickstream_data",
             metavar="NAME",
-            help="index of the results (default: processed_clickstream_data)",
+            help="index of the results; with {month} or {day} in it indices by time (default: processed_clickstream_data)",
         )
         add("--elasticsearch_api_key", metavar="REF", help=REFERENCE_FORMS)
         add("--elasticsearch_user", metavar="NAME", help="with --elasticsearch_password")

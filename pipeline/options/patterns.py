@@ -13,7 +13,8 @@ from clickstream.pipeline.options import values
 from clickstream.pipeline.options.values import whole
 from clickstream.transforms.limits import LONGEST_SECONDS
 
-_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,47}"  # of a table or database
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,47}"  # of a table
+_DATABASE = r"[A-Za-z0-9_][A-Za-z0-9_$-]{0,63}"
 _PORT = r"[0-9]{1,5}"
 _HOST_PORT = rf"[^\s,:/@]+:{_PORT}"
 _TOPIC = r"[A-Za-z0-9._-]{1,249}"
@@ -32,10 +33,10 @@ _TEXTS = {
     "start": rf"committed|earliest|latest|{_MOMENT}",
     "kafka_config": r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9]/\S+",
     "time_zone": r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*",
-    "mysql": rf"(?:mysql|mariadb)://(?:[^\s:@/?#]+@)?[^\s:@/?#]+(?::{_PORT})?/{_NAME}",
+    "mysql": rf"(?:mysql|mariadb)://(?:[^\s:@/?#]+@)?[^\s:@/?#]+(?::{_PORT})?/{_DATABASE}",
     "mysql_tls_ca": _FILE,
     "elasticsearch": rf"{_SERVER}(?:,{_SERVER})*",
-    "elasticsearch_index": r"[a-z0-9][a-z0-9_.-]{0,254}",
+    "elasticsearch_index": r"[a-z0-9](?:[a-z0-9_.-]|\{(?:month|day)\}){0,254}",
     "elasticsearch_user": r"\S+",
     "elasticsearch_ca": _FILE,
     "dead_letters": rf"mysql|kafka:{_TOPIC}",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clickstream.io.elasticsearch.index import MAPPING
+from clickstream.io.elasticsearch.mapping import MAPPING
 from clickstream.io.sample.log import SampleOptions, sample_records
 from clickstream.io.sql.tables import dead_letters_table, page_metrics_table
 from clickstream.pipeline.__main__ import COMMANDS

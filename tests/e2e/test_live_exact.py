@@ -15,7 +15,7 @@ from e2e.live_harness import FEW, FULL
 from e2e.live_stores import Bench, click_of, oracle, rejects, sums_of
 from oracle import Key, Row
 
-from clickstream.io.elasticsearch.index import ElasticsearchConnection
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection
 from clickstream.io.elasticsearch.write import WriteToElasticsearch
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.sql import WriteToSql

@@ -16,7 +16,8 @@ import pytest
 
 from clickstream.io import sql
 from clickstream.io.elasticsearch.actions import bulk_chunks
-from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
+from clickstream.io.elasticsearch.index import setup_elasticsearch
 from clickstream.io.sql import SqlConnection, tables
 from clickstream.io.sql import mysql as mysql_sink
 

@@ -23,21 +23,12 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from rows import MAX_THETA, START, document, metric, rows_of_all_kinds, sketch, table_of
 
-from clickstream.io.elasticsearch.actions import (
-    ElasticsearchError,
-    action_batches,
-    action_bytes,
-    bulk_body,
-    document_id,
-)
+from clickstream.io.elasticsearch.actions import action_batches, action_bytes, bulk_body, document_id
 from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
-from clickstream.io.elasticsearch.index import (
-    MAPPING,
-    ElasticsearchConnection,
-    check_elasticsearch,
-    send_bulk,
-    setup_elasticsearch,
-)
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
+from clickstream.io.elasticsearch.errors import ElasticsearchError
+from clickstream.io.elasticsearch.index import check_elasticsearch, setup_elasticsearch
+from clickstream.io.elasticsearch.mapping import MAPPING
 from clickstream.io.elasticsearch.write import WriteToElasticsearch
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 

@@ -11,7 +11,8 @@ from kibana import objects, request, rows
 from kibana_server import answering
 
 from clickstream.io.elasticsearch.actions import bulk_body
-from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
+from clickstream.io.elasticsearch.index import setup_elasticsearch
 from clickstream.pipeline.__main__ import main
 
 EXACT, ESTIMATED = crowd(7, windows=30), crowd(8, windows=30, sketch_size=16)

@@ -336,7 +336,11 @@ def test_messages(connection, sql_server, monkeypatch, ask):
     monkeypatch.setenv("CLICKSTREAM_TEST_PASSWORD", "CANARYpw")
     reader = mysql.connect_by_url(sql_server.url(connection.database).replace("app@", "reader@"), password=PASSWORD)
     said = refusal(reader, lambda: sql.setup_sql(reader))
-    assert "1142 TABLEACCESS_DENIED_ERROR: the account lacks a right: GRANT" in said
+    assert (
+        "table page_metrics is missing, and this account may not make it (1142 TABLEACCESS_DENIED_ERROR): GRANT it CREATE on"
+        in said
+    )
+    assert "or run setup-sinks" in said
     monkeypatch.setenv("CLICKSTREAM_TEST_PASSWORD", "CANARYwrong")
     said = refusal(connection)
     assert "1045 ACCESS_DENIED_ERROR: user name or password is wrong" in said

@@ -13,8 +13,10 @@ from crowd import START, WINDOW, Seen, crowd, expect, table_of
 from e2e.live_harness import FULL
 
 from clickstream.io import sql
-from clickstream.io.elasticsearch.actions import ElasticsearchError, bulk_body
-from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
+from clickstream.io.elasticsearch.actions import bulk_body
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
+from clickstream.io.elasticsearch.errors import ElasticsearchError
+from clickstream.io.elasticsearch.index import setup_elasticsearch
 from clickstream.io.errors import UserError
 from clickstream.io.results.elasticsearch_rows import read_elasticsearch_rows
 from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter

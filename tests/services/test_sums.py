@@ -9,8 +9,10 @@ from rows import table_of as table_of_rows
 from sums import HOSTILE, check_store
 
 from clickstream.io import sql
-from clickstream.io.elasticsearch.actions import ElasticsearchError, bulk_body
-from clickstream.io.elasticsearch.index import ElasticsearchConnection, send_bulk, setup_elasticsearch
+from clickstream.io.elasticsearch.actions import bulk_body
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
+from clickstream.io.elasticsearch.errors import ElasticsearchError
+from clickstream.io.elasticsearch.index import setup_elasticsearch
 from clickstream.io.results import elasticsearch_sums
 from clickstream.io.results.elasticsearch_sums import ElasticsearchStore
 from clickstream.io.results.row_filter import RowFilter

@@ -112,7 +112,7 @@ def test_a_view_that_is_missing_and_a_table_in_its_place(connection, ask):
     with pytest.raises(UserError, match="view page_metrics_by_page is missing: run setup-sinks"):
         mysql.check_mysql(connection)
     ask("CREATE TABLE page_metrics_by_page (url TEXT)")
-    with pytest.raises(UserError, match=r"1347 .*: a table has the name of a view that setup-sinks makes: rename it"):
+    with pytest.raises(UserError, match=r"1050 .*: a table has the name of a view that setup-sinks makes: rename it"):
         mysql.setup_mysql(connection)
     ask("DROP TABLE page_metrics_by_page")
     mysql.setup_mysql(connection)

@@ -7,8 +7,9 @@ import pytest
 from kibana import fields, layer, objects, shown
 from kibana_server import answering
 
-from clickstream.io.elasticsearch.index import MAPPING, ElasticsearchConnection
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection
 from clickstream.io.elasticsearch.kibana import import_saved_objects, saved_objects
+from clickstream.io.elasticsearch.mapping import MAPPING
 from clickstream.io.errors import UserError
 
 OBJECTS = objects()

@@ -15,9 +15,11 @@ from apache_beam.transforms.display import DisplayData
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from rows import metric, table_of
 
-from clickstream.io.elasticsearch.actions import ElasticsearchError, action_batches, bulk_body
+from clickstream.io.elasticsearch.actions import action_batches, bulk_body
 from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
-from clickstream.io.elasticsearch.index import ElasticsearchConnection, setup_elasticsearch
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection
+from clickstream.io.elasticsearch.errors import ElasticsearchError
+from clickstream.io.elasticsearch.index import setup_elasticsearch
 from clickstream.io.elasticsearch.write import WriteBulkFile, WriteToElasticsearch
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError

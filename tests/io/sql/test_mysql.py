@@ -9,7 +9,7 @@ from beam_nuggets.io.relational_db_api import SourceConfiguration, TableConfigur
 
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
-from clickstream.io.sql import SqlConnection, mysql
+from clickstream.io.sql import SqlConnection, mysql, routines
 
 CANARY = "CANARY77aa"
 
@@ -98,14 +98,27 @@ def test_the_password_is_in_no_pickle_and_not_shown(monkeypatch):
 
 
 def test_the_script_of_procedures():
-    statements = mysql.procedure_statements("metrics")
-    assert [statement.split("(")[0].split()[-1] for statement in statements[1::2]] == list(mysql._PROCEDURES)
-    assert all(statement.startswith("DROP PROCEDURE IF EXISTS") for statement in statements[::2])
-    assert all("FROM `metrics`" in statement for statement in statements[1::2])
+    found = routines.procedures("metrics")
+    assert [each.name for each in found] == [
+        *("get_clicks", "get_unique_users", "get_avg_time_spent", "get_time_quantile"),
+        *("get_sessions", "get_bounce_rate"),
+    ]
+    for each in found:
+        assert each.statement.startswith(f"CREATE PROCEDURE {each.name}(")
+        assert f"COMMENT '{each.comment}'\nREADS SQL DATA" in each.statement
+        assert "FROM `metrics`" in each.body
+    assert len({each.comment for each in found}) == len(found)
+
+
+def test_a_procedures_version_is_that_of_its_text():
+    again, other = routines.procedures("metrics"), routines.procedures("other")
+    assert again == routines.procedures("metrics")
+    assert not {each.comment for each in again} & {each.comment for each in other}
 
 
 def test_the_script_of_views():
-    statements = mysql.view_statements("metrics")
-    begin = "CREATE OR REPLACE SQL SECURITY INVOKER VIEW `metrics_"
-    assert [statement.removeprefix(begin).split("`")[0] for statement in statements] == list(mysql._VIEWS)
-    assert all("FROM `metrics`" in statement for statement in statements)
+    found = routines.views("metrics")
+    assert list(found) == [f"metrics_{by}" for by in ("by_hour", "by_day", "by_page", "by_country")]
+    for name, statement in found.items():
+        assert statement.startswith(f"CREATE OR REPLACE SQL SECURITY INVOKER VIEW `{name}` AS")
+        assert "FROM `metrics`" in statement

@@ -1,0 +1,49 @@
+"""The fields of a document, and what an index's mapping lacks of them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_DATE = {"type": "date", "format": "strict_date_optional_time"}
+_URL_LENGTH = 8_192  # UTF-16 units, of at most 3 bytes each: under Lucene's limit of 32,766 bytes for a term
+MAPPING: dict[str, dict[str, Any]] = {
+    "@timestamp": _DATE,
+    "window_start": _DATE,
+    "window_end": _DATE,
+    "url": {"type": "keyword", "ignore_above": _URL_LENGTH},
+    "country": {"type": "keyword", "ignore_above": 256},
+    "clicks": {"type": "long"},
+    "unique_users": {"type": "long"},
+    "time_spent_seconds": {"type": "double"},
+    "timed_clicks": {"type": "long"},
+    "avg_time_spent": {"type": "double"},
+    "median_time_spent": {"type": "double"},
+    "p90_time_spent": {"type": "double"},
+    "time_spent_histogram": {"type": "object", "enabled": False},  # only kept: JSON with `values` and `counts`
+    "sessions": {"type": "long"},
+    "bounces": {"type": "long"},
+    "users_theta": {"type": "long", "index": False},
+    "users_exact": {"type": "boolean"},  # true: a cardinality over users_sketch counts all users
+    "users_sketch": {"type": "long", "index": False},
+    "version": {"type": "long"},
+}
+
+
+def complaints(properties: Mapping[str, Any]) -> Iterator[str]:
+    """What differs from MAPPING in a way that matters: field, what was found, what is needed."""
+    return filter(None, (complaint_about(name, properties.get(name, {})) for name in MAPPING))
+
+
+def complaint_about(name: str, found: Mapping[str, Any]) -> str:
+    """What is wrong with a field; nothing, if it takes and shows what is written."""
+    needed = MAPPING[name]
+    kind = found.get("type", "object" if found else "none")
+    length = found.get("ignore_above", 1 << 31)
+    if kind != needed["type"]:
+        return f"field {name}: found {kind}, needed {needed['type']}"
+    if "strict_date_optional_time" not in found.get("format", "strict_date_optional_time"):
+        return f"field {name}: found date format {found['format']}, needed {needed['format']}"
+    if length < needed.get("ignore_above", 0):
+        return f"field {name}: found ignore_above {length}, needed {needed['ignore_above']}"
+    if found.get("enabled", True) != needed.get("enabled", True):
+        return f"field {name}: found enabled true, needed false"
+    return "" if found.get("doc_values", True) else f"field {name}: found doc_values false, needed true"
