@@ -23,6 +23,7 @@ REQUIRED = [
     "pyarrow>=18",
     "PyMySQL>=1.1",
     "rich>=13",
+    "shtab>=1.8",  # shell completion
     "SQLAlchemy>=1.4.50,<2",  # beam-nuggets pins it
     "tzdata",  # the time zones, where the machine has none
     "urllib3>=2",

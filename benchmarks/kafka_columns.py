@@ -8,7 +8,7 @@ import sys
 import apache_beam as beam
 
 from clickstream.io.kafka import ReadFromKafka
-from clickstream.pipeline.options.job import MetricOptions, read_options
+from clickstream.pipeline.options import MetricOptions, read_options
 from clickstream.pipeline.settings import measure_step, parse_options
 from clickstream.transforms import AggregateByPage, ParseClicks
 from clickstream.transforms.parse.event_time import LatestEventTime

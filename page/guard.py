@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlencode
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from clickstream.page.login import login_page
+from clickstream.page.frame import alert
+from clickstream.page.markup import Html, tag
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -73,12 +74,12 @@ class Guard:
             return self._admission(given[0], f"{path}?{rest}" if rest else path, scope["scheme"] == "https")
         if scope["path"].startswith(_OPEN) or self._fits(_cookie(headers)):
             return None
-        return HTMLResponse(login_page(), 401)
+        return HTMLResponse(_login_page(), 401)
 
     def _admission(self, token: str, to: str, secure: bool) -> Response:
         """The token goes from the address into a cookie: addresses are sent to others, and stay in histories."""
         if not self._fits(token):
-            return HTMLResponse(login_page(wrong=True), 401)
+            return HTMLResponse(_login_page(wrong=True), 401)
         answer = RedirectResponse(to, 303)
         answer.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
         return answer
@@ -106,3 +107,22 @@ async def _body(receive: Any) -> bytes:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
     return body
+
+
+def _login_page(*, wrong: bool = False) -> str:
+    """A form for the token that was printed when the page was started."""
+    field = tag("input", type="password", name="token", required="", autocomplete="current-password", autofocus="")
+    form = tag(
+        "form",
+        tag("label", tag("span", "Token"), field, class_="field"),
+        tag("button", "Open", type="submit", class_="main"),
+        method="post",
+        class_="row",
+    )
+    said = alert("That is not the token.") if wrong else Html()
+    text = tag("p", "The token was printed where the page was started, or is what --page_token names.", class_="muted")
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Clickstream</title>'
+    styles = "".join(f'<link rel="stylesheet" href="/static/{name}.css">' for name in ("style", "page"))
+    icon = '<link rel="icon" href="/static/icon.svg" type="image/svg+xml">'
+    body = tag("main", tag("section", tag("h1", "Clickstream"), said, form, text), class_="login")
+    return f'<!doctype html>\n<html lang="en"><head>{head}{icon}{styles}</head>\n<body>{body}</body>\n</html>\n'

@@ -15,7 +15,7 @@ from clickstream.io.raw import BUCKET_MS, RawStore, RawStoreConnection, ReadRawC
 from clickstream.io.results import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
 from clickstream.pipeline.options import MetricOptions
 from clickstream.pipeline.output_dir import rolled_up
-from clickstream.pipeline.raw_store import opened
+from clickstream.pipeline.raw_store import needed_raw_store, opened, set_up_raw_store
 from clickstream.pipeline.settings import (
     longest_periods,
     measure_step,
@@ -24,7 +24,7 @@ from clickstream.pipeline.settings import (
     rollups_of,
     runner_of,
 )
-from clickstream.pipeline.sinks import Sinks
+from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.transforms import CutByWindow, Periods, SumByPage
 from clickstream.transforms.restate import RestateRows, WindowChange
 
@@ -137,6 +137,19 @@ class Restating:
             start = millis // window * window if periods is None else periods.bounds(millis)[0]
             found[start] = found.get(start, 0) + 1
         return found
+
+
+def begin(options: PipelineOptions, *, write: bool, without_user: str | None = None) -> Restating:
+    """How each command over a raw store begins: the stores of the options, made where they are missing if they are to be written.
+
+    Raises:
+        UserError: No raw store is named, a store can't be reached, or has another schema.
+    """
+    work = Restating(options, needed_raw_store(options), sinks_of(options), write=write, without_user=without_user)
+    if write:
+        work.sinks.set_up()
+        set_up_raw_store(work.store)
+    return work
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from clickstream.pipeline.__main__ import COMMANDS, main
+from clickstream.pipeline.__main__ import main
+from clickstream.pipeline.command_line import COMMANDS
+from clickstream.pipeline.options import ALL_COMMANDS, commands_of
 
 PAGE = Path(__file__).parents[1] / "reference/options.md"
 _HEAD = """# Options
@@ -24,6 +26,9 @@ _HEAD = """# Options
 
 A DURATION is `30s`, `10m`, `2h`, `7d`, or plain seconds. A REF leads to a secret: `env:NAME`, `file:PATH` or `secret:projects/P/secrets/S/versions/V`
 (Google's Secret Manager).
+
+An option is refused where it would have no effect. *For* names the commands that it is for: `batch` is the job over logs, `live` the one over Kafka
+(with `--bootstrap_servers`), `until` that with `--until=now`.
 """
 _DEFAULT = re.compile(r"\s*\(default: ([^()]*)\)$")
 
@@ -33,7 +38,11 @@ Groups = dict[str, list[argparse.Action]]
 def page() -> str:
     """The page's text."""
     job = groups_of(parser_of())
-    parts = [_HEAD, "\n## The job\n", *(f"\n### {_bare(title)}\n\n{table(actions)}" for title, actions in job.items())]
+    parts = [
+        _HEAD,
+        "\n## The job\n",
+        *(f"\n### {_bare(title)}\n\n{table_with_commands(actions)}" for title, actions in job.items()),
+    ]
     for command, what in COMMANDS.items():
         parts += _section(command, str(what), job)
     return "".join(parts)
@@ -48,6 +57,8 @@ def _section(command: str, what: str, job: Groups) -> Iterator[str]:
     groups = groups_of(parser)
     own = [action for actions in groups.values() for action in actions if (action.dest, action.help) not in known]
     shared = [f"*{_bare(title)}*" for title, actions in groups.items() if title in job and not set(actions) <= set(own)]
+    if not any(groups.values()):
+        return
     yield f"\n## `{command}`\n\n{what[:1].upper()}{what[1:]}.\n"
     yield f"\n{table(own)}" if own else ""
     yield f"\nIt takes the job's options too: {', '.join(shared)}.\n" if shared else ""
@@ -80,6 +91,20 @@ def groups_of(parser: argparse.ArgumentParser | None) -> Groups:
 def table(actions: list[argparse.Action]) -> str:
     """One line an option."""
     return "| option | default | |\n|---|---|---|\n" + "".join(map(_line, actions))
+
+
+def table_with_commands(actions: list[argparse.Action]) -> str:
+    """The same, with the commands that an option is for."""
+    lines = [_line(action).replace(" |\n", f" | {_commands(action)} |\n") for action in actions]
+    return "| option | default | | for |\n|---|---|---|---|\n" + "".join(lines)
+
+
+def _commands(action: argparse.Action) -> str:
+    found = commands_of(action.option_strings[0].removeprefix("--"))
+    others = [command for command in ALL_COMMANDS if command not in found]
+    if len(others) * 2 < len(found):
+        return f"all but {', '.join(others)}" if others else "all"
+    return ", ".join(found)
 
 
 def _line(action: argparse.Action) -> str:

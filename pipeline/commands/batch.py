@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: Something that the user can mend.
     """
-    options = read_options(argv)
+    options = read_options(argv, "batch")
     output = OutputDir(Path(options.view_as(OutputOptions).output_dir))
     run = describe_run(options)
     output.prepare()

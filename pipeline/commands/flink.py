@@ -20,7 +20,7 @@ from clickstream.io.flink import FlinkCluster, FlinkUnavailableError, cause_in
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import limits_of, live_job, servers_of
 from clickstream.pipeline.live_status import LiveStatus
-from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, LiveOptions, job_parser
+from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, LiveOptions
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.raw_store import expire_hourly
 from clickstream.pipeline.runners import check_reader
@@ -41,8 +41,8 @@ from clickstream.pipeline.settings import quiet_beam
 from clickstream.pipeline.watch import FAILED_WHILE_RUNNING, note_end, note_status, stop_on_signals
 
 STOP_SECONDS = 120.0
-_OF_BEAM = """
-Beam's own options are taken as well, above all
+OPTIONS = (*JOB_OPTIONS, FlinkOptions)
+BEHIND_HELP = """Beam's own options are taken as well, above all
   --flink_master HOST:PORT      the job manager's REST address, or [local] for an embedded Flink
   --parallelism N               workers of each step (default: 1)
   --environment_type TYPE       where Python runs: LOOPBACK (the default with [local]), EXTERNAL or DOCKER, with --environment_config
@@ -57,10 +57,6 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: Something that the user can mend.
     """
-    if {"-h", "--help"} & set(argv):
-        job_parser((*JOB_OPTIONS, FlinkOptions), "clickstream flink").print_help()
-        sys.stdout.write(_OF_BEAM)
-        return 0
     _quiet_submission()
     options = read_flink_options(argv)
     rest_port = free_port()

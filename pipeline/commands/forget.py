@@ -12,16 +12,14 @@ from clickstream.io.raw import RawStore
 from clickstream.pipeline.changes import show_changes
 from clickstream.pipeline.options import (
     ClickOptions,
+    KafkaOptions,
     MetricOptions,
     OutputOptions,
     RawStoreOptions,
-    job_parser,
     read_options,
 )
-from clickstream.pipeline.raw_store import needed_raw_store
-from clickstream.pipeline.restating import Restating, around_ms, leased, stretches
+from clickstream.pipeline.restating import Restating, around_ms, begin, leased, stretches
 from clickstream.pipeline.settings import user_key
-from clickstream.pipeline.sinks import sinks_of
 from clickstream.transforms.parse import Pseudonyms
 
 
@@ -33,21 +31,18 @@ class ForgetOptions(PipelineOptions):
         parser.add_argument("--user", metavar="ID", help="the user_id, as it stands in the events")
 
 
+OPTIONS = (ForgetOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions, KafkaOptions)
+
+
 def main(argv: Sequence[str]) -> int:
     """Forgets a user. Returns the exit status. However it ends, it may be run again.
 
     Raises:
         UserError: An option is wrong, a store can't be reached, or another job reprocesses.
     """
-    if {"-h", "--help"} & set(argv):
-        parser = job_parser((ForgetOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions))
-        parser.prog, parser.description = "clickstream forget", __doc__
-        parser.print_help()
-        return 0
-    options = read_options(argv)
+    options = read_options(argv, "forget")
     user = stored_id(options)
-    work = Restating(options, needed_raw_store(options), sinks_of(options), write=True, without_user=user)
-    work.sinks.set_up()
+    work = begin(options, write=True, without_user=user)
     with leased(work) as store:
         _forget(work, store, user)
     return 0

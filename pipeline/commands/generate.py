@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import load_kafka_config
 from clickstream.io.sample import SampleOptions, feed_topic, write_log
+from clickstream.pipeline.argv import given
+from clickstream.pipeline.options import OptionParser
 
 _NO_END = 10**12
 _TOPIC = "clickstream"
@@ -45,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         The exit status: 0, also if Ctrl-C or SIGTERM ended it in order; 2 after a user's mistake, which is told in one
         line; 1 if a second signal came before a topic's brokers had confirmed all.
     """
-    feeds = any(argument.startswith("--bootstrap_servers") for argument in argv)
+    feeds = "bootstrap_servers" in given(argv)
     stop = threading.Event()
     with _signals(stop):
         try:
@@ -82,7 +84,7 @@ def _signals(stop: threading.Event) -> Iterator[None]:
 
 def _run(argv: Sequence[str], stop: Callable[[], bool]) -> str:
     """Writes or feeds; returns the summary."""
-    arguments = _parser().parse_args(list(argv))
+    arguments = own_parser().parse_args(list(argv))
     _check(arguments)
     options = _sample_options(arguments)
     meter = _Meter()
@@ -139,14 +141,9 @@ class _Meter:
             sys.stderr.write(_CLEAR_LINE)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        cause = f"{message.rstrip('.')}. See --help."
-        raise UserError(cause)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="clickstream generate", allow_abbrev=False, description=__doc__)
+def own_parser() -> argparse.ArgumentParser:
+    """Its options: none of them is a job's."""
+    parser = OptionParser("clickstream generate", __doc__)
     target = parser.add_argument_group("where to")
     target.add_argument("--output", metavar="PATH", help="the log to write: NDJSON, plain, .gz or .zst")
     target.add_argument("--bootstrap_servers", metavar="HOST:PORT", help="or the Kafka cluster to feed")

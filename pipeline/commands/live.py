@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOpt
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
 
 from clickstream.io.errors import UserError
+from clickstream.pipeline.argv import given
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import limits_of, live_job, servers_of
 from clickstream.pipeline.live_status import LiveStatus
@@ -44,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: Something that the user can mend, found before the first event.
     """
-    options = read_options(argv)
+    options = read_options(argv, "until" if "until" in given(argv) else "live")
     sinks, raw_store = servers_of(options)
     kafka = options.view_as(KafkaOptions)
     bounded = kafka.until == "now"

@@ -11,34 +11,34 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import resolve_secret
 from clickstream.page.address import Address
-from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions, job_parser, read_options
+from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions, read_options
 from clickstream.pipeline.page_source import PageSource, source_of
-from clickstream.pipeline.watch import end_with_parent, stop_on_signals
+from clickstream.pipeline.watch import belongs_to_job, end_with_parent, stop_on_signals
 
 _SHORTEST_TOKEN = 16
 _LOOK_SECONDS = 1.5
+OPTIONS = (PageOptions, OutputOptions, MetricOptions)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serves the page until it is stopped. Returns the exit status. A job's options are taken too.
+    """Serves the page until it is stopped. Returns the exit status.
 
     Raises:
         UserError: An option is wrong, or the port is taken.
     """
-    if {"-h", "--help"} & set(argv):
-        return _help()
-    options = read_options(argv)
+    return show_for_job(argv) if belongs_to_job() else _serve(read_options(argv, "page"))
+
+
+def show_for_job(argv: Sequence[str]) -> int:
+    """The same with a job's options, of which it takes what it has a use for."""
+    return _serve(read_options(argv))
+
+
+def _serve(options: PipelineOptions) -> int:
     source = source_of(options)
     stop = stop_on_signals()
     end_with_parent(stop)
     show(options, source, stop)
-    return 0
-
-
-def _help() -> int:
-    parser = job_parser((PageOptions, OutputOptions, MetricOptions))
-    parser.prog, parser.description = "clickstream page", __doc__
-    parser.print_help()
     return 0
 
 

@@ -9,14 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.results import RowFilter, read_elasticsearch_rows, read_sql_rows
-from clickstream.pipeline.options import (
-    ClickOptions,
-    OutputOptions,
-    RangeOptions,
-    job_parser,
-    read_options,
-    tracking_of,
-)
+from clickstream.pipeline.options import ClickOptions, OutputOptions, RangeOptions, read_options, tracking_of
 from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
@@ -32,7 +25,10 @@ class QueryOptions(PipelineOptions):
         add = parser.add_argument
         add("--url", metavar="URL", help="one page, in any form that the job counts under it (default: all)")
         add("--country", metavar="NAME", help="one country, exactly as stored (default: all)")
-        add("--format", choices=("table", "json"), default="table", help="how the answer is printed (default: table)")
+        add("--format", choices=("table", "json"), default="table", help="how the answer is printed")
+
+
+OPTIONS = (QueryOptions, RangeOptions, OutputOptions, ClickOptions)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,22 +37,13 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: An option is wrong, or the store can't be read.
     """
-    if {"-h", "--help"} & set(argv):
-        return _help()
-    options = read_options(argv)
+    options = read_options(argv, "query")
     wanted, totals = row_filter(options), Totals()
     for page in _rows(options, wanted):
         totals.add(page)
     form = answer_json if options.view_as(QueryOptions).format == "json" else answer_table
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(form(wanted, totals.answer()).encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    return 0
-
-
-def _help() -> int:
-    parser = job_parser((QueryOptions, RangeOptions, OutputOptions))
-    parser.prog, parser.description = "clickstream query", __doc__
-    parser.print_help()
     return 0
 
 

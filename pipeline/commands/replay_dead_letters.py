@@ -16,12 +16,21 @@ import pyarrow as pa
 from clickstream.io.errors import UserError
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
 from clickstream.pipeline.batch_job import report, run_batch
-from clickstream.pipeline.options import KafkaOptions, OutputOptions, read_options
+from clickstream.pipeline.options import (
+    ClickOptions,
+    KafkaOptions,
+    MetricOptions,
+    OutputOptions,
+    RawStoreOptions,
+    read_options,
+)
 from clickstream.pipeline.output_dir import SHAPING, OutputDir
 from clickstream.pipeline.replay_to_topic import replay_to_topic
 from clickstream.pipeline.settings import parse_options
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks
+
+OPTIONS = (KafkaOptions, OutputOptions, ClickOptions, MetricOptions, RawStoreOptions)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: See `replay_to_topic` and `replay_from_logs`.
     """
-    options = read_options(argv)
+    options = read_options(argv, "replay-dead-letters")
     kafka, output = options.view_as(KafkaOptions), options.view_as(OutputOptions)
     if kafka.bootstrap_servers or kafka.topic or output.mysql or output.dead_letters:
         return replay_to_topic(options)

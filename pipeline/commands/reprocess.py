@@ -13,18 +13,17 @@ from clickstream.io.raw import BUCKET_MS, Bucket, RawStore
 from clickstream.pipeline.changes import show_changes
 from clickstream.pipeline.options import (
     ClickOptions,
+    KafkaOptions,
     MetricOptions,
     OutputOptions,
     RangeOptions,
     RawStoreOptions,
     duration,
-    job_parser,
     range_of,
     read_options,
 )
-from clickstream.pipeline.raw_store import expire, needed_raw_store, set_up_raw_store
-from clickstream.pipeline.restating import Restating, around_ms, leased, stretches
-from clickstream.pipeline.sinks import sinks_of
+from clickstream.pipeline.raw_store import expire
+from clickstream.pipeline.restating import Restating, around_ms, begin, leased, stretches
 from clickstream.pipeline.watch import stop_on_signals
 
 
@@ -45,28 +44,24 @@ class ReprocessOptions(PipelineOptions):
         )
 
 
+OPTIONS = (RangeOptions, ReprocessOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions, KafkaOptions)
+
+
 def main(argv: Sequence[str]) -> int:
     """Computes again what the options name. Returns the exit status.
 
     Raises:
         UserError: An option is wrong, a store can't be reached, or another job reprocesses.
     """
-    if {"-h", "--help"} & set(argv):
-        groups = (RangeOptions, ReprocessOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions)
-        parser = job_parser(groups)
-        parser.prog, parser.description = "clickstream reprocess", __doc__
-        parser.print_help()
-        return 0
-    options = read_options(["--dry_run=true" if given == "--dry_run" else given for given in argv])
+    options = read_options(["--dry_run=true" if given == "--dry_run" else given for given in argv], "reprocess")
     asked = options.view_as(ReprocessOptions)
-    work = Restating(options, needed_raw_store(options), sinks_of(options), write=not asked.dry_run)
+    work = begin(options, write=not asked.dry_run)
     if asked.every is None:
         return _once(work, *range_of(options))
     return _go_on(work, asked.every)
 
 
 def _once(work: Restating, start_ms: int, end_ms: int) -> int:
-    _set_up(work)
     if work.write:
         expire(work.store, work.options)
     with leased(work) as store:
@@ -74,11 +69,6 @@ def _once(work: Restating, start_ms: int, end_ms: int) -> int:
         show_changes(work.run(start_ms, end_ms), written=work.write)
         _remember(work, store, within)
     return 0
-
-
-def _set_up(work: Restating) -> None:
-    work.sinks.set_up()
-    set_up_raw_store(work.store)
 
 
 def _remember(work: Restating, store: RawStore, buckets: Iterable[Bucket]) -> None:
@@ -90,7 +80,6 @@ def _remember(work: Restating, store: RawStore, buckets: Iterable[Bucket]) -> No
 def _go_on(work: Restating, every: float) -> int:
     """The periodic job. An error ends one run, not the job: the next one makes it good."""
     stop = stop_on_signals()
-    _set_up(work)
     while not stop.is_set():
         began = time.monotonic()
         try:

@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.elasticsearch import import_saved_objects
 from clickstream.io.errors import UserError
-from clickstream.pipeline.options import OutputOptions, RawStoreOptions, job_parser, read_options, whole
+from clickstream.pipeline.options import MetricOptions, OutputOptions, RawStoreOptions, read_options, whole
 from clickstream.pipeline.raw_store import raw_store_of, set_up_raw_store
 from clickstream.pipeline.sinks import sinks_of
 
@@ -41,18 +41,16 @@ class SetupOptions(PipelineOptions):
         )
 
 
+OPTIONS = (SetupOptions, OutputOptions, RawStoreOptions, MetricOptions)
+
+
 def main(argv: Sequence[str]) -> int:
     """Sets up the sinks and the raw store that the options name. Returns the exit status.
 
     Raises:
         UserError: A store can't be reached, forbids it, or has another schema.
     """
-    if {"-h", "--help"} & set(argv):
-        parser = job_parser((SetupOptions, OutputOptions, RawStoreOptions))
-        parser.prog, parser.description = "clickstream setup-sinks", __doc__
-        parser.print_help()
-        return 0
-    options = read_options(argv)
+    options = read_options(argv, "setup-sinks")
     chosen = options.view_as(SetupOptions)
     kibana = chosen.kibana
     sinks, raw_store = sinks_of(options), raw_store_of(options)

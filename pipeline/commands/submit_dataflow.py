@@ -23,7 +23,6 @@ from clickstream.pipeline.options import (
     MetricOptions,
     OutputOptions,
     RawStoreOptions,
-    job_parser,
     read_options,
 )
 from clickstream.pipeline.runners import check_dataflow
@@ -36,6 +35,10 @@ DEFAULTS = (
     "--kafka_splits=per_partition",
     "--shards=16",
 )
+OPTIONS = (KafkaOptions, ClickOptions, MetricOptions, OutputOptions, RawStoreOptions, LiveOptions)
+BEHIND_HELP = """Beam's options for Dataflow: --project, --region, --temp_location=gs://… (all three needed), --job_name, --update,
+--sdk_container_image, --service_account_email, --subnetwork, --max_num_workers …
+"""
 _ROOT = Path(__file__).resolve().parents[2]
 _DISTRIBUTION = "clickstream-beam"
 
@@ -46,16 +49,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: Something that the user can mend, found before the job is there.
     """
-    if {"-h", "--help"} & set(argv):
-        parser = job_parser((KafkaOptions, ClickOptions, MetricOptions, OutputOptions, RawStoreOptions, LiveOptions))
-        parser.prog, parser.description = "clickstream submit-dataflow", __doc__
-        parser.epilog = (
-            "Beam's options for Dataflow: --project, --region, --temp_location=gs://… (all three needed), --job_name, --update, "
-            "--sdk_container_image, --service_account_email, --subnetwork, --max_num_workers …"
-        )
-        parser.print_help()
-        return 0
-    options = read_options([*DEFAULTS, *argv])
+    options = read_options([*DEFAULTS, *argv], "submit-dataflow")
     check_dataflow(options, argv)
     quiet_submission()
     check_google_cloud(options)

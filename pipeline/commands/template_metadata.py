@@ -9,10 +9,9 @@ from typing import Any
 
 from clickstream.io.errors import UserError
 from clickstream.pipeline.options import REFERENCE_FORMS, job_parser, pattern_of
-from clickstream.pipeline.runners import NOT_THERE
 
+OPTIONS = ()
 LEFT_OUT = (
-    *NOT_THERE,
     "kafka_splits",
     "kafka_reader",
     "kafka_expansion_service",
@@ -77,7 +76,7 @@ def metadata() -> dict[str, Any]:
 
 def template_options() -> Iterator[argparse.Action]:
     """The options that a job on Dataflow takes."""
-    for action in job_parser()._actions:  # noqa: SLF001 (argparse has no other way to list them)
+    for action in job_parser(command="submit-dataflow")._actions:  # noqa: SLF001 (argparse has no other way to list them)
         if action.dest not in ("help", *LEFT_OUT):
             yield action
 

@@ -10,13 +10,12 @@ from clickstream.pipeline.options import (
     OutputOptions,
     RangeOptions,
     RawStoreOptions,
-    job_parser,
     range_of,
     read_options,
 )
-from clickstream.pipeline.raw_store import needed_raw_store
-from clickstream.pipeline.restating import Restating
-from clickstream.pipeline.sinks import sinks_of
+from clickstream.pipeline.restating import begin
+
+OPTIONS = (RangeOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,14 +24,8 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: An option is wrong, or a store can't be read.
     """
-    if {"-h", "--help"} & set(argv):
-        parser = job_parser((RangeOptions, RawStoreOptions, ClickOptions, MetricOptions, OutputOptions))
-        parser.prog, parser.description = "clickstream verify", __doc__
-        parser.print_help()
-        return 0
-    options = read_options(argv)
-    work = Restating(options, needed_raw_store(options), sinks_of(options), write=False)
-    changes = work.run(*range_of(options))
+    options = read_options(argv, "verify")
+    changes = begin(options, write=False).run(*range_of(options))
     for change in changes:
         sys.stdout.write(f"{change_line(change)}\n")
     sys.stdout.write(f"{len(changes)} windows differ, by store.\n" if changes else "Nothing differs.\n")

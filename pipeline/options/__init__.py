@@ -1,6 +1,6 @@
 """Command-line options: one `PipelineOptions` subclass a concern, and what may stand behind each `=`. Unknown ones are refused.
 
-May import: `clickstream.io.errors`, `clickstream.io.secrets` and the limits in `clickstream.transforms`.
+May import: `clickstream.io.errors`, `clickstream.io.secrets`, `clickstream.pipeline.argv` and the limits in `clickstream.transforms`.
 """
 
 from clickstream.pipeline.options.job import (
@@ -12,31 +12,38 @@ from clickstream.pipeline.options.job import (
     MetricOptions,
     OutputOptions,
     RawStoreOptions,
-    job_parser,
-    read_options,
 )
 from clickstream.pipeline.options.live import LiveOptions, PageOptions
 from clickstream.pipeline.options.patterns import pattern_of
+from clickstream.pipeline.options.reading import OptionParser, job_parser, read_options, with_default
+from clickstream.pipeline.options.serving import ALL_COMMANDS, SERVED, check_served, commands_of, serves
 from clickstream.pipeline.options.time_range import RangeOptions, range_of
 from clickstream.pipeline.options.values import duration, tracking_of, whole
 
 __all__ = [
+    "ALL_COMMANDS",
     "JOB_OPTIONS",
     "REFERENCE_FORMS",
+    "SERVED",
     "ClickOptions",
     "KafkaOptions",
     "LiveOptions",
     "LogOptions",
     "MetricOptions",
+    "OptionParser",
     "OutputOptions",
     "PageOptions",
     "RangeOptions",
     "RawStoreOptions",
+    "check_served",
+    "commands_of",
     "duration",
     "job_parser",
     "pattern_of",
     "range_of",
     "read_options",
+    "serves",
     "tracking_of",
     "whole",
+    "with_default",
 ]

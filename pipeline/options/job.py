@@ -1,13 +1,10 @@
 """Command-line options: one `PipelineOptions` subclass a concern, read by every job; unknown ones are refused."""
 
 import argparse
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from clickstream.io.errors import UserError
 from clickstream.pipeline.options.live import LiveOptions, PageOptions
 from clickstream.pipeline.options.values import (
     duration,
@@ -46,13 +43,13 @@ class KafkaOptions(PipelineOptions):
             "--group_id",
             default="clickstream-beam",
             metavar="NAME",
-            help="consumer group of the offsets (default: clickstream-beam)",
+            help="consumer group of the offsets",
         )
         add(
             "--start",
             default="committed",
             metavar="WHERE",
-            help="committed (else earliest), earliest, latest, or a time (default: committed)",
+            help="committed (else earliest), earliest, latest, or a time",
         )
         add("--until", choices=("now",), help="now: read what is there, write it, and end")
         add(
@@ -60,26 +57,26 @@ class KafkaOptions(PipelineOptions):
             type=duration,
             default="10s",
             metavar="DURATION",
-            help="how far events may be out of order (default: 10s)",
+            help="how far events may be out of order",
         )
         add(
             "--idle",
             type=duration,
             default="30s",
             metavar="DURATION",
-            help="when a silent partition stops counting (default: 30s)",
+            help="when a silent partition stops counting",
         )
         add(
             "--kafka_splits",
             choices=("one", "per_partition"),
             default="one",
-            help="per_partition: not on Prism (default: one)",
+            help="per_partition: not on Prism",
         )
         add(
             "--kafka_reader",
             choices=("native", "java"),
             default="native",
-            help="java: Beam's cross-language reader, for Flink and Dataflow; commits no offsets (default: native)",
+            help="java: Beam's cross-language reader, for Flink and Dataflow; commits no offsets",
         )
         add(
             "--kafka_expansion_service",
@@ -122,7 +119,7 @@ class ClickOptions(PipelineOptions):
             type=duration_or_off,
             default="10m",
             metavar="DURATION",
-            help="reject events further ahead of now: 10m, off (default: 10m)",
+            help="reject events further ahead of now: 10m, off",
         )
         add(
             "--hash_user_ids",
@@ -142,21 +139,21 @@ class MetricOptions(PipelineOptions):
             type=whole(1, 366 * 86_400),
             default=300,
             metavar="N",
-            help="length of a window (default: 300)",
+            help="length of a window",
         )
         add(
             "--time_spent",
             type=time_spent,
             default="dwell",
             metavar="POLICY",
-            help="dwell: until the user's next click; fixed:SECONDS; reported: what the event says (default: dwell)",
+            help="dwell: until the user's next click; fixed:SECONDS; reported: what the event says",
         )
         add(
             "--session_gap",
             type=duration,
             default="30m",
             metavar="DURATION",
-            help="dwell: a click later than this after the one before begins a session (default: 30m)",
+            help="dwell: a click later than this after the one before begins a session",
         )
         add(
             "--deduplicate",
@@ -168,7 +165,7 @@ class MetricOptions(PipelineOptions):
             type=sketch_size,
             default="1024",
             metavar="N",
-            help="user hashes a row keeps at most, so that users of several rows can be counted; off (default: 1024)",
+            help="user hashes a row keeps at most, so that users of several rows can be counted; off",
         )
         add(
             "--rollups",
@@ -180,7 +177,7 @@ class MetricOptions(PipelineOptions):
             "--time_zone",
             default="UTC",
             metavar="NAME",
-            help="whose hours and days --rollups keeps, such as Asia/Kolkata (default: UTC)",
+            help="whose hours and days --rollups keeps, such as Asia/Kolkata",
         )
         add(
             "--shards",
@@ -193,7 +190,7 @@ class MetricOptions(PipelineOptions):
             type=duration,
             default="10m",
             metavar="DURATION",
-            help="live: how long windows take late clicks (default: 10m)",
+            help="live: how long windows take late clicks",
         )
         add(
             "--early_results",
@@ -215,7 +212,7 @@ class OutputOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add("--output_dir", default="out", metavar="DIR", help="folder for embedded results (default: out)")
+        add("--output_dir", default="out", metavar="DIR", help="folder for embedded results")
         add("--mysql", metavar="URL", help="mysql://USER@HOST:PORT/DATABASE, MySQL 8 or 9, or MariaDB")
         add("--mysql_password", metavar="REF", help=REFERENCE_FORMS)
         add("--mysql_tls_ca", metavar="FILE", help="certificate authority, to talk TLS only")
@@ -224,7 +221,7 @@ class OutputOptions(PipelineOptions):
             "--elasticsearch_index",
             default="processed_clickstream_data",
             metavar="NAME",
-            help="index of the results; with {month} or {day} in it indices by time (default: processed_clickstream_data)",
+            help="index of the results; with {month} or {day} in it indices by time",
         )
         add("--elasticsearch_api_key", metavar="REF", help=REFERENCE_FORMS)
         add("--elasticsearch_user", metavar="NAME", help="with --elasticsearch_password")
@@ -247,16 +244,16 @@ class RawStoreOptions(PipelineOptions):
             "--raw_store",
             choices=("mysql", "sqlite", "cassandra", "hbase", "none"),
             default="none",
-            help="mysql: the database of --mysql; sqlite: a file in --output_dir (default: none)",
+            help="mysql: the database of --mysql; sqlite: a file in --output_dir",
         )
         add(
             "--raw_table",
             default="clickstream_data",
             metavar="NAME",
-            help="its table (default: clickstream_data)",
+            help="its table",
         )
         add("--cassandra", metavar="HOST:PORT", help="nodes to begin with, several with commas")
-        add("--cassandra_keyspace", default="clickstream", metavar="NAME", help="its keyspace (default: clickstream)")
+        add("--cassandra_keyspace", default="clickstream", metavar="NAME", help="its keyspace")
         add("--cassandra_user", metavar="NAME", help="with --cassandra_password")
         add("--cassandra_password", metavar="REF", help=REFERENCE_FORMS)
         add("--cassandra_ca", metavar="FILE", help="certificate authority, to talk TLS only")
@@ -273,35 +270,3 @@ JOB_OPTIONS = (
     *(LogOptions, KafkaOptions, ClickOptions, MetricOptions),
     *(OutputOptions, RawStoreOptions, LiveOptions, PageOptions),
 )
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message.rstrip('.')}. See --help.")  # noqa: EM102
-
-
-def job_parser(
-    groups: Sequence[type[PipelineOptions]] = JOB_OPTIONS, program: str = "clickstream"
-) -> argparse.ArgumentParser:
-    """The parser of a job's own options, for `--help`."""
-    parser = _Parser(prog=program, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.formatter_class = argparse.HelpFormatter
-    for group in groups:
-        group._add_argparse_args(parser.add_argument_group(str(group.__doc__)))  # noqa: SLF001
-    return parser
-
-
-def read_options(argv: Sequence[str]) -> PipelineOptions:
-    """Options of a job and of Beam from the command line.
-
-    Raises:
-        UserError: An option is unknown, or its value wrong.
-    """
-    parser = _Parser(allow_abbrev=False, add_help=False)
-    for group in PipelineOptions.__subclasses__():
-        group._add_argparse_args(parser)  # noqa: SLF001
-    _, unknown = parser.parse_known_args(list(argv))
-    if unknown:
-        message = f"Unknown option {unknown[0]}: see --help for those there are."
-        raise UserError(message)
-    return PipelineOptions(list(argv))

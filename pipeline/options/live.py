@@ -17,7 +17,7 @@ class LiveOptions(PipelineOptions):
             type=whole(0, 1000),
             default=10,
             metavar="N",
-            help="restarts in a row without progress (default: 10)",
+            help="restarts in a row without progress",
         )
         parser.add_argument(
             "--health_port",
@@ -41,7 +41,7 @@ class LiveOptions(PipelineOptions):
             "--check_servers",
             choices=("on", "off"),
             default="on",
-            help="off: neither ask Kafka and the stores before the start nor set them up (setup-sinks does), nor read secrets (default: on)",
+            help="off: neither ask Kafka and the stores before the start nor set them up (setup-sinks does), nor read secrets",
         )
 
 
@@ -62,7 +62,7 @@ class PageOptions(PipelineOptions):
             "--page_host",
             default="127.0.0.1",
             metavar="ADDRESS",
-            help="where it listens; others than this machine need a token (default: 127.0.0.1)",
+            help="where it listens; others than this machine need a token",
         )
         add("--page_token", metavar="REF", help="env:NAME or file:PATH of the token (default: one is made and printed)")
         add("--health", metavar="URL", help="where a live job has its --health_port, for the page's third tab")

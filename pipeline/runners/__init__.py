@@ -3,8 +3,8 @@
 May import: anything below `clickstream.pipeline` but `commands` and `watch`.
 """
 
-from clickstream.pipeline.runners.dataflow import NOT_THERE, check_dataflow
+from clickstream.pipeline.runners.dataflow import check_dataflow
 from clickstream.pipeline.runners.java_reader import check_reader, read_by_java
 from clickstream.pipeline.runners.prism import FoundPrismRunner, find_prism
 
-__all__ = ["NOT_THERE", "FoundPrismRunner", "check_dataflow", "check_reader", "find_prism", "read_by_java"]
+__all__ = ["FoundPrismRunner", "check_dataflow", "check_reader", "find_prism", "read_by_java"]

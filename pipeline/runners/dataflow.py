@@ -12,21 +12,6 @@ from clickstream.pipeline.options import ClickOptions, KafkaOptions, OutputOptio
 
 SECRETS = ("mysql_password", "elasticsearch_api_key", "elasticsearch_password", "cassandra_password", "hash_user_ids")
 FILES = ("mysql_tls_ca", "elasticsearch_ca", "cassandra_ca")
-NOT_THERE = {
-    "input": "Dataflow gets the live job: give --bootstrap_servers and --topic, and read logs by run_local.sh.",
-    "output_dir": "a worker's folder is gone with it: name --mysql or --elasticsearch.",
-    "until": "a Dataflow job goes on until it is cancelled: leave it out.",
-    "max_restarts": "Dataflow restarts what fails by itself: leave it out.",
-    **dict.fromkeys(
-        ("health_port", "health_host", "max_watermark_age"),
-        "Dataflow's own page shows health and watermark, and nothing of the job stays on this machine: leave it out.",
-    ),
-    **dict.fromkeys(
-        ("page", "page_port", "page_host", "page_token", "health"),
-        "the page is a command of its own: clickstream page --mysql=… or --elasticsearch=…; leave it out.",
-    ),
-    "retention": "nothing of the job stays on this machine to do it: give it to reprocess --every=…, beside the job.",
-}
 _BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9](/[^\r\n]*)?")
 _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _FILE_SETTING = re.compile(r"\.(location|keytab|file)$|^plugin\.library\.paths$")
@@ -38,7 +23,7 @@ def check_dataflow(options: PipelineOptions, argv: Sequence[str]) -> None:
     Raises:
         UserError: The first that is found.
     """
-    for problem in (*_places(options), *_given(argv), *_stores(options), *_secrets(options), *_files(options)):
+    for problem in (*_places(options), *_runner(argv), *_stores(options), *_secrets(options), *_files(options)):
         raise UserError(problem)
 
 
@@ -62,11 +47,7 @@ def _places(options: PipelineOptions) -> Iterator[str]:
         yield f"--job_name={cloud.job_name} can't name a job: use a-z, 0-9 and -, a letter first, no - at the end, at most 63."
 
 
-def _given(argv: Sequence[str]) -> Iterator[str]:
-    given = {argument.partition("=")[0] for argument in argv}
-    for name, cure in NOT_THERE.items():
-        if f"--{name}" in given:
-            yield f"--{name} isn't for Dataflow: {cure}"
+def _runner(argv: Sequence[str]) -> Iterator[str]:
     if any(argument.startswith("--runner") and argument != "--runner=DataflowRunner" for argument in argv):
         yield "--runner isn't for Dataflow: leave it out here, or use run_local.sh."
 

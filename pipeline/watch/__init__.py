@@ -1,13 +1,13 @@
 """Keeps a live job running and says how it is: imports nothing heavy, for it outlives the job.
 
-May import: `clickstream.io.errors`.
+May import: `clickstream.io.errors`, `clickstream.pipeline.argv`.
 """
 
 from clickstream.pipeline.watch.figures import LiveFigures, SinkFigures
 from clickstream.pipeline.watch.health import LastError, Limits, default_limits, report
 from clickstream.pipeline.watch.health_server import HealthServer
 from clickstream.pipeline.watch.job_status import JobStatus, note_end, note_status
-from clickstream.pipeline.watch.page_process import end_with_parent, page_beside
+from clickstream.pipeline.watch.page_process import belongs_to_job, end_with_parent, page_beside
 from clickstream.pipeline.watch.stopping import stop_on_signals
 from clickstream.pipeline.watch.supervisor import DEFAULT_RESTARTS, FAILED_WHILE_RUNNING, STOP_SECONDS, supervise
 
@@ -21,6 +21,7 @@ __all__ = [
     "Limits",
     "LiveFigures",
     "SinkFigures",
+    "belongs_to_job",
     "default_limits",
     "end_with_parent",
     "note_end",

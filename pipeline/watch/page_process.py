@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from clickstream.pipeline.argv import given, value_of, without
+
 _PARENT = "CLICKSTREAM_PAGE_OF"
 _END_SECONDS = 5.0
 _POLL_SECONDS = 0.5
@@ -19,7 +21,7 @@ def page_beside(argv: Sequence[str]) -> Iterator[list[str]]:
 
     The job serves its health on a port that is chosen here, unless it is told one: it stays the same when the job is started again.
     """
-    if "--page" not in argv:
+    if "page" not in given(argv):
         yield list(argv)
         return
     port, others = _health_port(argv)
@@ -34,6 +36,11 @@ def page_beside(argv: Sequence[str]) -> Iterator[list[str]]:
             process.wait(_END_SECONDS)
         process.kill()
         process.wait()
+
+
+def belongs_to_job() -> bool:
+    """Whether this process shows the page beside a job, with that job's options."""
+    return _PARENT in os.environ
 
 
 def end_with_parent(stop: threading.Event) -> None:
@@ -52,15 +59,8 @@ def end_with_parent(stop: threading.Event) -> None:
 
 def _health_port(argv: Sequence[str]) -> tuple[str, list[str]]:
     """The port of the job's health, the one that is given or a free one, and the other options."""
-    port, others, after = "", list[str](), ""
-    for option in argv:
-        name, _, value = option.partition("=")
-        if "--health_port" in (name, after):
-            port = option if after == "--health_port" else value
-        else:
-            others.append(option)
-        after = option
-    return (port if port not in ("", "0") else str(_free_port())), others
+    port = value_of(argv, "health_port")
+    return (port if port not in ("", "0") else str(_free_port())), without(argv, "health_port")
 
 
 def _free_port() -> int:

@@ -10,7 +10,7 @@ import pytest
 from clickstream.io.elasticsearch.mapping import MAPPING
 from clickstream.io.sample.log import SampleOptions, sample_records
 from clickstream.io.sql.tables import dead_letters_table, page_metrics_table
-from clickstream.pipeline.__main__ import COMMANDS
+from clickstream.pipeline.command_line import COMMANDS
 from clickstream.pipeline.watch import LiveFigures, SinkFigures
 from clickstream.pipeline.watch.health import LastError, Limits, report
 from clickstream.pipeline.watch.health_server import metrics_text

@@ -18,7 +18,7 @@ from clickstream.io.errors import UserError
 from clickstream.io.raw.store import RawStore
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.options.job import read_options
+from clickstream.pipeline.options import read_options, serves
 from clickstream.pipeline.raw_store import needed_raw_store, opened
 
 # Each store with each test in the long form; what all of them share is in tests/services/test_raw_stores.py and e2e/test_reprocess.py.
@@ -68,9 +68,10 @@ class Commands:
     capsys: pytest.CaptureFixture[str]
 
     def arguments(self, name: str, *options: str) -> list[str]:
-        without = (f"--{option}=" for option in ("bootstrap_servers", "topic", "group_id", "prism_location"))
         measured = [option for option in TIMING if option.startswith(("--window", "--session"))]
-        return [name, *self.bench.job(*self.store, *measured, *options, *without).arguments]
+        whole = self.bench.job(*self.store, *measured, *options).arguments
+        without = ("--bootstrap_servers=", "--prism_location=")
+        return [name, *(o for o in whole if serves(o[2:].partition("=")[0], name) and not o.startswith(without))]
 
     def run(self, name: str, *options: str, status: int = 0) -> str:
         """Runs a command to its end; returns what it said."""

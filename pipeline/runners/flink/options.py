@@ -7,6 +7,7 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
 
 from clickstream.io.errors import UserError
+from clickstream.pipeline.argv import given
 from clickstream.pipeline.options import OutputOptions, duration, read_options
 
 LOCAL = "[local]"
@@ -31,7 +32,7 @@ class FlinkOptions(PipelineOptions):
             type=duration,
             default="10s",
             metavar="DURATION",
-            help="how much is done again when a worker dies (default: 10s)",
+            help="how much is done again when a worker dies",
         )
         add(
             "--checkpoint_dir",
@@ -54,18 +55,18 @@ def read_flink_options(argv: Sequence[str]) -> PipelineOptions:
     Raises:
         UserError: An option is unknown or wrong, or one that a cluster needs is missing.
     """
-    given = {argument.partition("=")[0] for argument in argv}
-    _refuse_others(given, argv)
+    chosen = given(argv)
+    _refuse_others(chosen, argv)
     local = f"--flink_master={LOCAL}" in argv
     completed = [
         *_without_empty_savepoint(argv),
-        *([] if "--kafka_splits" in given else ["--kafka_splits=per_partition"]),
-        *([] if "--shards" in given else [f"--shards={_SHARDS}"]),
-        *(["--environment_type=LOOPBACK"] if local and "--environment_type" not in given else []),
+        *([] if "kafka_splits" in chosen else ["--kafka_splits=per_partition"]),
+        *([] if "shards" in chosen else [f"--shards={_SHARDS}"]),
+        *(["--environment_type=LOOPBACK"] if local and "environment_type" not in chosen else []),
         "--runner=PortableRunner",
         "--streaming",
     ]
-    options = read_options(completed)
+    options = read_options(completed, "flink")
     _check_environment(options)
     for setting in options.view_as(FlinkOptions).flink_conf or []:
         if not setting.partition("=")[2]:
@@ -81,24 +82,19 @@ def _without_empty_savepoint(argv: Sequence[str]) -> list[str]:
     return [*others, *(chosen if chosen != ["--savepoint_path="] else [])]
 
 
-def _refuse_others(given: set[str], argv: Sequence[str]) -> None:
+def _refuse_others(chosen: set[str], argv: Sequence[str]) -> None:
     """Options that other commands take, and this one can't.
 
     Raises:
         UserError: One of them is given.
     """
-    if "--bootstrap_servers" not in given:
-        message = (
-            "--bootstrap_servers is missing: on Flink runs the live job. Logs, and --until=now, are for ./run_local.sh."
-        )
+    if "bootstrap_servers" not in chosen:
+        message = "--bootstrap_servers is missing: on Flink runs the live job. Logs, and --until=now, are for clickstream without a command."
         raise UserError(message)
-    if "--until" in given:
-        message = "--until is for ./run_local.sh: on Flink the job goes on until it is stopped."
-        raise UserError(message)
-    if "--flink_master" not in given or "--flink_master=[auto]" in argv:
+    if "flink_master" not in chosen or "--flink_master=[auto]" in argv:
         message = "--flink_master is missing: HOST:PORT of a cluster's job manager (its REST port, 8081), or [local]."
         raise UserError(message)
-    if "--runner" in given or "--flink_submit_uber_jar" in given:
+    if {"runner", "flink_submit_uber_jar"} & chosen:
         message = "--runner and --flink_submit_uber_jar can't be chosen here: leave them out."
         raise UserError(message)
 

@@ -28,7 +28,7 @@ from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.commands import submit_dataflow
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import live_job
-from clickstream.pipeline.options.job import read_options
+from clickstream.pipeline.options import read_options
 from clickstream.pipeline.sinks import sinks_of
 
 pytestmark = pytest.mark.xdist_group("dataflow")

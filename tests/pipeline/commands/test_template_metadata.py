@@ -7,7 +7,7 @@ import pytest
 from clickstream.io.errors import UserError
 from clickstream.pipeline.commands import template_metadata
 from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
-from clickstream.pipeline.options.job import job_parser
+from clickstream.pipeline.options import job_parser
 
 ROOT = Path(__file__).parents[3]
 PARAMETERS = metadata()["parameters"]
@@ -19,7 +19,7 @@ def test_what_is_committed_is_what_the_options_give(capsys) -> None:
 
 
 def test_every_option_of_a_job_there_is_a_parameter() -> None:
-    options = {action.dest for action in job_parser()._actions} - {"help"}
+    options = {action.dest for action in job_parser(command="submit-dataflow")._actions} - {"help"}
     assert set(LEFT_OUT) < options
     assert {p["name"] for p in PARAMETERS} == options - set(LEFT_OUT) | {"sdk_container_image"}
 

@@ -13,13 +13,13 @@ from clickstream.pipeline.commands.submit_dataflow import DEFAULTS
 from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import live_job
-from clickstream.pipeline.options.job import job_parser, read_options
+from clickstream.pipeline.options import job_parser, read_options
 from clickstream.pipeline.options.patterns import numbers, pattern_of
 from clickstream.pipeline.raw_store import raw_store_of
 from clickstream.pipeline.runners.dataflow import check_dataflow
 from clickstream.pipeline.sinks import sinks_of
 
-ACTIONS = {action.dest: action for action in job_parser()._actions}
+ACTIONS = {action.dest: action for action in job_parser(command="submit-dataflow")._actions}
 REGEXES = {parameter["name"]: parameter["regexes"] for parameter in metadata()["parameters"]}
 TYPED = [dest for dest, action in ACTIONS.items() if action.type is not None and dest not in LEFT_OUT]
 NEEDED = {

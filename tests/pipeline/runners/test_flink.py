@@ -15,7 +15,7 @@ from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.commands.flink import checkpoint_place
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import live_job
-from clickstream.pipeline.options.job import KafkaOptions, MetricOptions, read_options
+from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.runners.flink.job import FlinkJob
 from clickstream.pipeline.runners.flink.options import (
     flink_settings,
@@ -46,7 +46,7 @@ def refused(arguments: list[str]) -> str:
         ([*LOCAL, "--checkpointing_intervall=5"], "Unknown option --checkpointing_intervall=5"),
         (SOURCE, "--flink_master is missing"),
         (["--flink_master=[local]", "--input=clicks.ndjson"], "--bootstrap_servers is missing"),
-        ([*LOCAL, "--until=now"], "--until is for ./run_local.sh"),
+        ([*LOCAL, "--until=now"], "--until isn't for Flink: the job goes on until it is stopped"),
         ([*LOCAL, "--runner=FlinkRunner"], "can't be chosen here"),
         (CLUSTER, "--environment_type is missing: EXTERNAL"),
         ([*CLUSTER, "--environment_type=EXTERNAL"], "needs --environment_config=HOST:PORT"),

@@ -20,7 +20,7 @@ from clickstream.io.sql.metrics import SqlConnection
 from clickstream.pipeline.commands.live import _engine
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import live_job
-from clickstream.pipeline.options.job import read_options
+from clickstream.pipeline.options import read_options
 from clickstream.pipeline.runners.prism import FoundPrism, FoundPrismRunner, find_prism
 from clickstream.pipeline.sinks import Sinks
 from clickstream.transforms.runner import NO_SPLITS, keep_state_whole
