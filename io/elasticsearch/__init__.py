@@ -3,13 +3,14 @@
 May import: `clickstream.transforms`' ground and the modules directly in `clickstream.io`.
 """
 
+from clickstream.io.elasticsearch.bulk_file import WriteBulkFile
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, ask, perform
 from clickstream.io.elasticsearch.documents import WriteDocumentsToElasticsearch
 from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.index import check_elasticsearch, setup_elasticsearch
 from clickstream.io.elasticsearch.kibana import import_saved_objects
 from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, searched
-from clickstream.io.elasticsearch.write import WriteBulkFile, WriteToElasticsearch
+from clickstream.io.elasticsearch.write import WriteToElasticsearch
 
 __all__ = [
     "DEFAULT_INDEX",

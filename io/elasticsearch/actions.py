@@ -33,13 +33,6 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PLAIN_BYTES = bytes(set(range(0x20, 0x100)) - set(b'"\\'))  # stand for themselves in a JSON string
 
 
-class BulkChunk(NamedTuple):
-    """A bulk body, and the rows of the table that it holds."""
-
-    body: bytes
-    rows: range
-
-
 class BulkAnswer(NamedTuple):
     """What became of a bulk body's actions, by their place in it.
 
@@ -81,18 +74,6 @@ class _Answer(msgspec.Struct):
 _ANSWER_DECODER = msgspec.json.Decoder(_Answer)
 
 
-def document_id(window_start: datetime, url: str, country: str) -> str:
-    """The `_id` of a row: 18 bytes of SHA-256 over its key, in URL-safe base64.
-
-    Args:
-        window_start: Aware, in whole seconds.
-        url: As in the row.
-        country: As in the row.
-    """
-    key = f"{_epoch_seconds(window_start)}\0{url}\0{country}"
-    return id_of(key.encode())
-
-
 def id_of(key: bytes) -> str:
     """The `_id` of what a key tells apart."""
     return urlsafe_b64encode(sha256(key).digest()[:_ID_BYTES]).decode()
@@ -127,26 +108,6 @@ def _pieces(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     else:
         yield from _pieces(rows.slice(0, len(rows) // 2))
         yield from _pieces(rows.slice(len(rows) // 2))
-
-
-def bulk_body(table: pa.Table, index: str) -> bytes:
-    """The whole table as one bulk body, NDJSON."""
-    return b"".join(map(action_bytes, action_batches(table, index)))
-
-
-def bulk_chunks(
-    table: pa.Table, index: str, max_bytes: int = MAX_BODY_BYTES, max_actions: int = MAX_BODY_ACTIONS
-) -> Iterator[BulkChunk]:
-    """The table as bulk bodies in order, each row in one of them.
-
-    A body has at most `max_actions` actions and `max_bytes` bytes; a single action beyond that is a body of its own.
-    """
-    first = 0
-    for actions in action_batches(table, index):
-        for rows in cut(actions, max_bytes, max_actions):
-            body = action_bytes(actions[rows.start : rows.stop])
-            yield BulkChunk(body, range(first + rows.start, first + rows.stop))
-        first += len(actions)
 
 
 def cut(actions: pa.StringArray, max_bytes: int, max_actions: int) -> Iterator[range]:

@@ -1,22 +1,12 @@
-"""Writes result rows to Elasticsearch: in bulk, retried item by item, never a better document replaced by a lesser.
+"""Writes result rows to Elasticsearch: in bulk, retried item by item, never a better document replaced by a lesser."""
 
-`WriteBulkFile` writes what would be sent to a file, for a run without a server.
-"""
-
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.shared import Shared
-from apache_beam.utils.timestamp import MIN_TIMESTAMP
-from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.io.elasticsearch import actions as bulk
 from clickstream.io.elasticsearch.bundle import Limits, WriteActions, count
@@ -90,75 +80,3 @@ class _WriteRows(WriteActions):
             for table in self._tables:
                 self._stored.add(table)
             count("windows_written", self._windows.count_new(self._tables))
-
-
-@dataclass(eq=False)
-class WriteBulkFile(beam.PTransform):
-    """Tables of result rows (PAGE_METRICS_SCHEMA, any windows, bounded) into one local file: what `_bulk` would get.
-
-    The file is there, whole, once the pipeline has ended, and replaces an earlier one; until then, or if the pipeline
-    fails, the earlier one stands. Gives the file's path, when it is there.
-
-    Attributes:
-        path: The file. Its folder must exist and be shared by all workers.
-        index: The index that the actions name.
-    """
-
-    path: str
-    index: str = DEFAULT_INDEX
-
-    def __post_init__(self) -> None:
-        check_index_name(self.index)
-
-    def expand(self, tables: beam.PCollection[pa.Table]) -> beam.PCollection[str]:
-        path = Path(self.path)
-        folder = path.with_name(f".{path.name}.{uuid.uuid4().hex}.pieces")
-        pieces = (
-            tables
-            | "Forget windows" >> beam.WindowInto(GlobalWindows())
-            | "Write pieces" >> beam.ParDo(_WritePieces(str(folder), self.index)).with_output_types(str)
-        )
-        start = tables.pipeline | "Once" >> beam.Create([self.path])
-        return start | "Join pieces" >> beam.Map(_join_pieces, str(folder), beam.pvalue.AsList(pieces))
-
-
-class _WritePieces(beam.DoFn):
-    """Writes a bundle's actions to a file of its own, and gives its name once it is closed."""
-
-    def __init__(self, folder: str, index: str) -> None:
-        self._folder, self._index = folder, index
-
-    def start_bundle(self) -> None:
-        self._piece: IO[bytes] | None = None
-
-    def process(self, table: pa.Table) -> None:
-        if self._piece is None:
-            Path(self._folder).mkdir(exist_ok=True)
-            self._piece = Path(self._folder, uuid.uuid4().hex).open("xb")  # noqa: SIM115 - closed with the bundle
-        for actions in bulk.action_batches(table, self._index):
-            self._piece.write(bulk.action_bytes(actions))
-            count("documents_written", len(actions))
-
-    def finish_bundle(self) -> Iterator[Any]:
-        if self._piece is not None:
-            self._piece.close()
-            yield WindowedValue(self._piece.name, MIN_TIMESTAMP, (GlobalWindow(),))
-
-
-def _join_pieces(path: str, folder: str, pieces: list[str]) -> str:
-    target = Path(path)
-    os.replace(pieces[0] if len(pieces) == 1 else _joined(folder, pieces), target)
-    for left in target.parent.iterdir():  # this run's, and those of runs that died
-        if left.name.startswith(f".{target.name}.") and left.name.endswith(".pieces"):
-            shutil.rmtree(left, ignore_errors=True)
-    return path
-
-
-def _joined(folder: str, pieces: list[str]) -> Path:
-    Path(folder).mkdir(exist_ok=True)
-    joined = Path(folder, "joined")
-    with joined.open("wb") as out:
-        for piece in pieces:
-            with Path(piece).open("rb") as part:
-                shutil.copyfileobj(part, out, 1 << 20)
-    return joined

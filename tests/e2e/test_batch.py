@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from bulk_bodies import document_id
 from e2e.live_harness import FEW
 from local_time import local_period
 from oracle import Row, expected_rows, read_click, read_time
 
-from clickstream.io.elasticsearch.actions import document_id
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.pipeline.__main__ import main
 

@@ -13,9 +13,9 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from bulk_bodies import bulk_chunks
 
 from clickstream.io import sql
-from clickstream.io.elasticsearch.actions import bulk_chunks
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
 from clickstream.io.elasticsearch.index import setup_elasticsearch
 from clickstream.io.sql import SqlConnection, tables

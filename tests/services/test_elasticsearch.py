@@ -21,9 +21,10 @@ import pytest
 from apache_beam.testing.test_pipeline import TestPipeline as Pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from bulk_bodies import bulk_body, document_id
 from rows import MAX_THETA, START, document, metric, rows_of_all_kinds, sketch, table_of
 
-from clickstream.io.elasticsearch.actions import action_batches, action_bytes, bulk_body, document_id
+from clickstream.io.elasticsearch.actions import action_batches, action_bytes
 from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
 from clickstream.io.elasticsearch.errors import ElasticsearchError

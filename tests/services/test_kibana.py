@@ -6,11 +6,11 @@ import urllib.request
 from collections import defaultdict
 
 import pytest
+from bulk_bodies import bulk_body
 from crowd import START, Seen, crowd, expect, table_of
 from kibana import objects, request, rows
 from kibana_server import answering
 
-from clickstream.io.elasticsearch.actions import bulk_body
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
 from clickstream.io.elasticsearch.index import setup_elasticsearch
 from clickstream.pipeline.__main__ import main

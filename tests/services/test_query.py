@@ -9,11 +9,11 @@ from datetime import timedelta
 import orjson
 import pyarrow as pa
 import pytest
+from bulk_bodies import bulk_body
 from crowd import START, WINDOW, Seen, crowd, expect, table_of
 from e2e.live_harness import FULL
 
 from clickstream.io import sql
-from clickstream.io.elasticsearch.actions import bulk_body
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
 from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.index import setup_elasticsearch

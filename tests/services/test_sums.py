@@ -3,13 +3,13 @@
 import secrets
 
 import pytest
+from bulk_bodies import bulk_body
 from crowd import crowd, table_of
 from rows import UNMEASURED, metric
 from rows import table_of as table_of_rows
 from sums import HOSTILE, check_store
 
 from clickstream.io import sql
-from clickstream.io.elasticsearch.actions import bulk_body
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
 from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.index import setup_elasticsearch

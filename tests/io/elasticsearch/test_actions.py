@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pyarrow as pa
 import pytest
+from bulk_bodies import bulk_body, bulk_chunks, document_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import MAX_THETA, PAGE, START, document, histogram, metric, rows_of_all_kinds, sketch, table_of
@@ -82,7 +83,7 @@ def answer(*items):
 @settings(max_examples=300)
 @given(tables)
 def test_the_body_is_what_a_naive_implementation_writes_row_for_row(found):
-    body = bulk.bulk_body(table_of(found), "some_index")
+    body = bulk_body(table_of(found), "some_index")
     assert decoded(body) == [naive_lines(each, "some_index") for each in found]
 
 
@@ -90,9 +91,9 @@ def test_the_body_is_what_a_naive_implementation_writes_row_for_row(found):
 @given(st.lists(rows(), max_size=30), st.integers(1, 4_000), st.integers(1, 9))
 def test_chunks_stay_within_their_limits_and_hold_each_row_once(found, max_bytes, max_actions):
     table = table_of(found)
-    chunks = list(bulk.bulk_chunks(table, "i", max_bytes, max_actions))
+    chunks = list(bulk_chunks(table, "i", max_bytes, max_actions))
     assert [number for chunk in chunks for number in chunk.rows] == list(range(len(found)))
-    assert b"".join(chunk.body for chunk in chunks) == bulk.bulk_body(table, "i")
+    assert b"".join(chunk.body for chunk in chunks) == bulk_body(table, "i")
     for chunk in chunks:
         assert len(decoded(chunk.body)) == len(chunk.rows) <= max_actions
         assert len(chunk.body) <= max_bytes or len(chunk.rows) == 1
@@ -100,22 +101,22 @@ def test_chunks_stay_within_their_limits_and_hold_each_row_once(found, max_bytes
 
 def test_chunks_are_as_large_as_the_limits_allow():
     table = table_of([metric(0, n) for n in range(100, 200)])
-    size = len(bulk.bulk_body(table.slice(0, 1), "i"))
-    assert [len(chunk.rows) for chunk in bulk.bulk_chunks(table, "i", max_bytes=size * 30)] == [30, 30, 30, 10]
-    assert [len(chunk.rows) for chunk in bulk.bulk_chunks(table, "i", max_actions=40)] == [40, 40, 20]
+    size = len(bulk_body(table.slice(0, 1), "i"))
+    assert [len(chunk.rows) for chunk in bulk_chunks(table, "i", max_bytes=size * 30)] == [30, 30, 30, 10]
+    assert [len(chunk.rows) for chunk in bulk_chunks(table, "i", max_actions=40)] == [40, 40, 20]
 
 
 @given(seconds, texts, texts)
 def test_the_id_is_that_of_the_body(second, url, country):
     start = datetime.fromtimestamp(second, timezone.utc)
     table = table_of([metric(page=url, country=country, window_start=start)])
-    assert decoded(bulk.bulk_body(table, "i"))[0][0]["index"]["_id"] == bulk.document_id(start, url, country)
-    assert len(bulk.document_id(start, url, country)) == 24
+    assert decoded(bulk_body(table, "i"))[0][0]["index"]["_id"] == document_id(start, url, country)
+    assert len(document_id(start, url, country)) == 24
 
 
 def test_a_table_of_many_pieces_larger_than_a_batch_is_written_whole():
     pieces = [table_of([metric(0, n) for n in range(first, first + 7_000)]) for first in (0, 7_000, 14_000)]
-    found = decoded(bulk.bulk_body(pa.concat_tables(pieces), "i"))
+    found = decoded(bulk_body(pa.concat_tables(pieces), "i"))
     assert [stored["url"] for _, stored in found] == [f"{PAGE}{n}" for n in range(21_000)]
 
 
@@ -135,23 +136,23 @@ def test_whether_the_sketch_holds_all_users_is_said_row_for_row():
     thetas = [MAX_THETA, MAX_THETA - 1, None, 1]
     for chosen in (thetas, thetas[:1], thetas[1:2], thetas[2:3], thetas[:2]):
         table = table_of([metric(0, n, users_theta=theta) for n, theta in enumerate(chosen)])
-        found = [(each["users_theta"], each["users_exact"]) for _, each in decoded(bulk.bulk_body(table, "i"))]
+        found = [(each["users_theta"], each["users_exact"]) for _, each in decoded(bulk_body(table, "i"))]
         assert found == [(theta, None if theta is None else theta == MAX_THETA) for theta in chosen]
 
 
 def test_an_empty_table_gives_no_bytes_and_no_chunks():
-    assert bulk.bulk_body(PAGE_METRICS_SCHEMA.empty_table(), "i") == b""
-    assert list(bulk.bulk_chunks(PAGE_METRICS_SCHEMA.empty_table(), "i")) == []
+    assert bulk_body(PAGE_METRICS_SCHEMA.empty_table(), "i") == b""
+    assert list(bulk_chunks(PAGE_METRICS_SCHEMA.empty_table(), "i")) == []
 
 
 def test_a_version_below_one_is_sent_as_one_and_stored_as_it_is():
-    action, stored = decoded(bulk.bulk_body(table_of([metric(version=0)]), "i"))[0]
+    action, stored = decoded(bulk_body(table_of([metric(version=0)]), "i"))[0]
     assert (action["index"]["version"], stored["version"]) == (1, 0)
 
 
 def test_windows_in_split_seconds_would_share_an_id_and_are_not_expected():
     early, late = START, START + timedelta(milliseconds=1)
-    assert bulk.document_id(early, "u", "c") == bulk.document_id(late, "u", "c")
+    assert document_id(early, "u", "c") == document_id(late, "u", "c")
 
 
 def actions_of(count, **changes):

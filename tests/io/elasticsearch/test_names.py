@@ -4,9 +4,9 @@ from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 
 import pytest
+from bulk_bodies import bulk_body
 from rows import metric, table_of
 
-from clickstream.io.elasticsearch.actions import bulk_body
 from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.names import check_index_name, index_at, pattern_of, searched
 

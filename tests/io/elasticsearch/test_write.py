@@ -13,14 +13,16 @@ from apache_beam.testing.test_pipeline import TestPipeline as Pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.display import DisplayData
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from bulk_bodies import bulk_body
 from rows import metric, table_of
 
-from clickstream.io.elasticsearch.actions import action_batches, bulk_body
+from clickstream.io.elasticsearch.actions import action_batches
+from clickstream.io.elasticsearch.bulk_file import WriteBulkFile
 from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection
 from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.index import setup_elasticsearch
-from clickstream.io.elasticsearch.write import WriteBulkFile, WriteToElasticsearch
+from clickstream.io.elasticsearch.write import WriteToElasticsearch
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import SecretError
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
