@@ -16,7 +16,7 @@ from clickstream.io.errors import UserError
 from clickstream.transforms.lines import Lines
 from clickstream.transforms.schema import RawBatch
 
-_LONGEST_LINE = 256 << 20
+_LONGEST_LINE, _KEPT = 16 << 20, (1 << 20) + 1  # of a longer line so much is kept: more than a record may have
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 
@@ -88,7 +88,8 @@ def split_log(file: LogFile, split_bytes: int) -> list[LogSplit]:
 def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBatch]:
     """Yields the split's lines in batches of about `batch_bytes`. Splits of a file share no line and lose none.
 
-    A line's bytes are all but its newline; a last line without newline counts.
+    A line's bytes are all but its newline; a last line without newline counts. Of a line of more than 16 MiB only the first MiB and a byte are
+    kept, which no parser of ours takes: the rest is read over, not into memory.
     """
     position = _first_line(handle, split.start)
     rest = b""
@@ -97,9 +98,6 @@ def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBa
         lines, rest = Lines(text), b""
         if not ended and bytes(text[-1:]) != b"\n":
             rest, lines = lines[-1], lines.first(len(lines) - 1)
-        if len(rest) > _LONGEST_LINE:
-            message = f"{split.path} has no line end within {_LONGEST_LINE >> 20} MiB: is it newline-delimited JSON?"
-            raise UserError(message)
         starts = position + lines.starts
         count = len(lines) if split.end is None else int(np.searchsorted(starts, split.end))
         if count:
@@ -107,6 +105,22 @@ def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBa
         if ended:
             return
         position += len(text) - len(rest)
+        if len(rest) > _LONGEST_LINE and (split.end is None or position < split.end):
+            yield RawBatch([rest[:_KEPT]], split.path, np.array([position]))
+            position += len(rest)
+            skipped, rest = _to_line_end(handle, batch_bytes)
+            position += skipped
+
+
+def _to_line_end(handle: Any, size: int) -> tuple[int, bytes]:
+    """Reads over the rest of a line: how many bytes that were, its newline among them, and what was read behind it."""
+    skipped = 0
+    while piece := handle.read(size):
+        end = piece.find(b"\n") + 1
+        if end:
+            return skipped + end, bytes(piece[end:])
+        skipped += len(piece)
+    return skipped, b""
 
 
 def _read_behind(rest: bytes, handle: Any, size: int) -> tuple[memoryview, bool]:
@@ -125,7 +139,12 @@ def _first_line(handle: Any, start: int) -> int:
     if start == 0:
         return 0
     handle.seek(start - 1)
-    return start - 1 + len(handle.readline())
+    at = start - 1
+    while piece := handle.readline(_KEPT):  # a line may be longer than memory
+        at += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    return at
 
 
 @dataclass(eq=False)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from clickstream.page.address import RANGES
+from clickstream.page.downloads import shown_only
 from clickstream.page.frame import filters, page, span_text
 from clickstream.page.markup import Html, bar, duration, foreign, joined, moment, table, tag
 from clickstream.page.table_cells import UNMEASURED, caption_of, count_of, time_cell
@@ -113,7 +114,8 @@ def _numbers(view: View, period: Period) -> Html:
 
 
 def _download(view: View, name: str, what: str) -> Html:
-    query = view.address.query(view.time_zone)
+    query, most = view.address.query(view.time_zone), shown_only(name, view)
+    what = f"the top {most} {what} only" if most else what
     return tag(
         "p",
         tag("a", f"CSV, {what}", href=f"/{name}.csv?{query}" if query else f"/{name}.csv", download=""),

@@ -8,7 +8,11 @@ from clickstream.io.results import GroupSums, Rejection
 from clickstream.page.view import Line, View
 from clickstream.transforms.answer import Answer
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = (
+    *"=+-@\t\r\n",
+    *"\uff1d\uff0b\uff0d\uff20",
+)  # the last are full-width, which some spreadsheets take for the others
+_SPELT_OUT = {code: rf"\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\r\n"}
 SUMS = (
     *("clicks", "unique_users", "unique_users_exact", "timed_clicks", "time_spent_seconds"),
     *("avg_time_spent", "median_time_spent", "p90_time_spent", "sessions", "bounces"),
@@ -16,15 +20,23 @@ SUMS = (
 
 
 def safe_text(text: str) -> str:
-    """A text that a spreadsheet shows as it is: what would be a formula gets a quote before it (OWASP, "CSV Injection").
+    r"""A text that spreadsheets and terminals show as it is: what would be a formula gets a quote before it (OWASP, "CSV Injection").
 
-    A NUL, which ends the texts of some programs, is spelt out.
+    Control characters are spelt out, but for tabs and line ends: a NUL ends the texts of some programs, an ESC begins a terminal's commands.
 
     >>> safe_text("=1+1"), safe_text("https://a.example/")
     ("'=1+1", 'https://a.example/')
+    >>> print(safe_text("a" + chr(27) + "[2J"))
+    a\x1b[2J
     """
-    text = text.replace("\0", r"\x00")
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) or text.startswith(_FORMULA) else text
+    text = text.translate(_SPELT_OUT)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) or text.startswith(_FORMULA) else text
+
+
+def shown_only(name: str, view: View) -> int:
+    """How many pages or countries are shown, if there are more: the file has no others. 0: all are in it."""
+    listing = {"pages": view.pages, "countries": view.countries}.get(name)
+    return len(listing.lines) if listing and listing.count > len(listing.lines) else 0
 
 
 def view_csv(name: str, view: View) -> str:

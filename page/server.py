@@ -21,11 +21,12 @@ from clickstream.io.health_client import Health
 from clickstream.io.results import Rejection
 from clickstream.page.address import Address, read_address
 from clickstream.page.clicks_tab import clicks_page
-from clickstream.page.downloads import rejected_csv, view_csv
+from clickstream.page.downloads import rejected_csv, shown_only, view_csv
 from clickstream.page.frame import alert, page
 from clickstream.page.guard import LOOPBACK, App, Guard
 from clickstream.page.markup import Html, joined, tag
 from clickstream.page.other_tabs import health_page, rejected_page
+from clickstream.page.timed_protocol import TimedProtocol
 from clickstream.page.view import View
 
 USUAL_PORT = 8350
@@ -170,18 +171,25 @@ class _Tabs:
 
     def _csv(self, request: Request) -> Response:
         name = request.url.path[1:].removesuffix(".csv")
-        return _download(name, lambda: view_csv(name, self._view(request)))
+
+        def content() -> tuple[str, str]:
+            view = self._view(request)
+            most = shown_only(name, view)
+            return f"{name}-top-{most}" if most else name, view_csv(name, view)
+
+        return _download(content)
 
     def _view(self, request: Request) -> View:
         return self._source.view(read_address(request.query_params, self._source.time_zone), _CSV_SECONDS)
 
     def _rejected_csv(self) -> Response:
-        return _download("rejected", lambda: rejected_csv(self._source.rejections()[0] or []))
+        return _download(lambda: ("rejected", rejected_csv(self._source.rejections()[0] or [])))
 
 
-def _download(name: str, content: Callable[[], str]) -> Response:
+def _download(content: Callable[[], tuple[str, str]]) -> Response:
+    """A file, of the name and text that `content` gives."""
     try:
-        text = content()
+        name, text = content()
     except UserError as error:
         return PlainTextResponse(f"{error}\n", 503)
     disposition = f'attachment; filename="clickstream-{name}.csv"'
@@ -221,7 +229,13 @@ def address_of(listening: socket.socket, host: str) -> str:
 def serve(app: App, listening: socket.socket, stop: threading.Event) -> None:
     """Answers requests until `stop` is set."""
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=2
+        app,
+        http=TimedProtocol,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
     )
     server = _Server(config)
 

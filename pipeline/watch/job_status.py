@@ -5,14 +5,17 @@ The job tells it once a second through a file that the supervisor names. Imports
 
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _FILE = "CLICKSTREAM_STATUS_FILE"
 _SILENT_SECONDS = 30.0
+_TOLD: set[str] = set()  # the files that couldn't be written at the last attempt
 _NOTHING: dict[str, Any] = {
     "events_per_second": 0.0,
     "lag": 0,
@@ -29,12 +32,32 @@ _NOTHING: dict[str, Any] = {
 
 
 def note_status(report: Mapping[str, Any]) -> None:
-    """Called by the job: how it is doing. Does nothing if nobody supervises."""
+    """Called by the job: how it is doing. Does nothing if nobody supervises.
+
+    It's a nicety: where it can't be written, as on a full disk, that is said once, and the job goes on.
+    """
     path = os.environ.get(_FILE)
-    if path:
-        new = Path(f"{path}.new")
+    if not path:
+        return
+    new = Path(f"{path}.new")
+    try:
         new.write_text(json.dumps(report), encoding="utf-8")
         new.replace(path)
+    except OSError as error:
+        if path not in _TOLD:
+            _TOLD.add(path)
+            print(untold(Path(path), error), file=sys.stderr, flush=True)
+    else:
+        _TOLD.discard(path)
+
+
+def untold(path: Path, error: OSError) -> str:
+    """What is said where the status can't be kept."""
+    why = error.strerror or str(error)
+    return (
+        f"The job's status can't be written to {path.parent} ({why}): /healthz and /status.json will take it for silent. "
+        "The job goes on; make room there, or name another folder by TMPDIR."
+    )
 
 
 def note_end(error: str) -> None:
@@ -61,7 +84,7 @@ class JobStatus:
         """A new attempt begins. Returns the environment by which it finds the file."""
         with self._lock:
             self._began_ms = _now_ms()
-            self._path.unlink(missing_ok=True)
+            _remove(self._path)
         return {_FILE: str(self._path)}
 
     def ended(self, status: int) -> bool:
@@ -71,7 +94,7 @@ class JobStatus:
             why = own.pop("ended_by", None) or f"The job ended with exit status {status}."
             self._before |= own
             self._before |= {"last_error": why, "last_error_at_ms": _now_ms(), "events_per_second": 0.0}
-            self._path.unlink(missing_ok=True)
+            _remove(self._path)
             self._restarts += 1
             self._down = why
         return bool(own.get("rows_written"))
@@ -100,9 +123,14 @@ class JobStatus:
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (OSError, ValueError):  # not there yet, or cut off where the disk was full
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 def _now_ms() -> int:

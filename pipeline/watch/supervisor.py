@@ -5,18 +5,19 @@ Imports nothing heavy: it must outlive whatever a job does.
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
-from clickstream.pipeline.watch.job_status import JobStatus
+from clickstream.pipeline.watch.job_status import JobStatus, untold
 
 FAILED_WHILE_RUNNING = 3
 USER_ERROR = 2
@@ -53,8 +54,7 @@ def supervise(
         signal.signal(name, _setter(stop))
     failures, first = 0, command
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clickstream-"))
-        job = JobStatus(Path(folder, "status.json"))
+        job = JobStatus(Path(stack.enter_context(_status_folder(say)), "status.json"))
         stack.enter_context(watched(job))
         while True:
             status = _attempt(command, job.begin(), stop, stop_seconds)
@@ -70,6 +70,22 @@ def supervise(
             say(f"The job ended (exit status {status}); it restarts in {pause:.1f} s from the committed offsets.")
             if stop.wait(pause):
                 return 0
+
+
+@contextmanager
+def _status_folder(say: Callable[[str], None]) -> Iterator[str]:
+    """A folder for the job's status, until the block is done. Where none can be made, that is said: there is no status."""
+    try:
+        folder = tempfile.mkdtemp(prefix="clickstream-")
+    except OSError as error:
+        missing = Path(os.environ.get("TMPDIR") or "/tmp", "clickstream-status")  # noqa: S108 (it isn't there)
+        say(untold(missing / "status.json", error))
+        yield str(missing)
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _setter(stop: threading.Event) -> Callable[[int, FrameType | None], None]:

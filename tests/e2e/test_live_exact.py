@@ -31,6 +31,7 @@ TIMING = (
     f"--late_results={60 if FULL else 5}s",  # each time windows are summed up anew, and what has changed is written
 )
 TOO_LATE = 500
+TRANSACTION, OPEN_SECONDS = 300, 20  # clicks of one transaction, which is open for longer than --idle
 
 
 def sample(seed: int, events: int, start: datetime, seconds: float, **options) -> list[bytes]:
@@ -42,7 +43,10 @@ def sample(seed: int, events: int, start: datetime, seconds: float, **options) -
 
 
 class Finished:
-    """A job that has read a backlog, then more and too late records, and was stopped when the last window was written."""
+    """A job that has read a backlog, then more and too late records, and was stopped when the last window was written.
+
+    Of what comes later, some is in a transaction that stays open while the rest is read; another one is aborted.
+    """
 
     def __init__(self, bench: Bench) -> None:
         self.bench, topic = bench, bench.topic
@@ -56,8 +60,13 @@ class Finished:
             self.job.wait_until(lambda: bool(bench.sums()[0]), 60, "the first window")
             late = sample(2, TOO_LATE, start - timedelta(hours=3), 600, broken_share=0)
             more = sample(3, EVENTS // 10 - TOO_LATE, start + timedelta(hours=2), 600, **IN_TIME)
-            topic.send(record for place, pair in enumerate(more) for record in (pair, *late[place : place + 1]))
-            topic.flush()
+            others = more[TRANSACTION:]
+            with topic.transaction(sample(4, TRANSACTION, start + timedelta(hours=2), 600), commit=False):
+                pass
+            with topic.transaction(more[:TRANSACTION]):
+                topic.send(record for place, pair in enumerate(others) for record in (pair, *late[place : place + 1]))
+                topic.flush()
+                time.sleep(OPEN_SECONDS)
             self.records, self.late = topic.records(), set(late)
             self.kept = [record for record in self.records if record.value not in self.late]
             self.expected = oracle(self.kept, WINDOW)

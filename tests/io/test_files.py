@@ -1,6 +1,9 @@
 import bz2
 import gzip
 import io
+import json
+import subprocess
+import sys
 
 import pytest
 import zstandard
@@ -9,6 +12,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickstream.io import files
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.files import LogFile, LogSplit, ReadClickLogs, match_logs, read_split, split_log
 
@@ -41,6 +45,64 @@ def test_splits_share_no_line_and_lose_none(data: bytes, split_bytes: int, batch
     splits = split_log(LogFile("clicks.ndjson", len(data)), split_bytes)
     assert read(data, splits, batch_bytes) == expected(data)
     assert read(data, [LogSplit("clicks.ndjson", 0, None)], batch_bytes) == expected(data)
+
+
+LIMITS = {"_LONGEST_LINE": 20, "_KEPT": 6}
+
+
+@given(
+    st.lists(st.sampled_from([b"", b"a", b"bcd", b"x" * 30, b"y" * 55, b"z" * 200]), min_size=1).map(b"\n".join),
+    st.integers(1, 50),
+    st.integers(1, 15),
+    st.booleans(),
+)
+def test_a_line_that_is_too_long_is_cut_while_it_is_read(
+    data: bytes, split_bytes: int, batch_bytes: int, ended: bool
+) -> None:
+    """Each line comes once, at its place: whole, or of a longer one the beginning."""
+    data += b"\n" if ended else b""
+    splits = split_log(LogFile("clicks.ndjson", len(data)), split_bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in LIMITS.items():
+            patch.setattr(files, name, value)
+        for chosen in (splits, [LogSplit("clicks.ndjson", 0, None)]):
+            found = read(data, chosen, batch_bytes)
+            assert [at for at, _ in found] == [at for at, _ in expected(data)]
+            for (_, value), (_, line) in zip(found, expected(data), strict=True):
+                assert value == line or (len(line) > 20 and value == line[:6])
+
+
+def test_a_line_of_200_mb_costs_little_memory(tmp_path) -> None:
+    """Measured in a process of its own; the line before and the one behind are read."""
+    log = tmp_path / "clicks.ndjson"
+    with log.open("wb") as file:
+        file.write(b"before\n")
+        for _ in range(200):
+            file.write(b"x" * (1 << 20))
+        file.write(b"\nbehind\n")
+    told = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(log)], capture_output=True, text=True, check=True, timeout=120
+    )
+    lengths, before, after = json.loads(told.stdout)
+    assert lengths == [[6, (1 << 20) + 1, 6]] * 2
+    assert after - before < 150 << 10  # KiB
+
+
+MEASURE = """
+import json, resource, sys
+from clickstream.io.files import LogFile, LogSplit, open_log, read_split, split_log
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def lengths(splits):
+    found = []
+    for split in splits:
+        with open_log(split.path) as handle:
+            found += [len(value) for batch in read_split(handle, split, 3 << 20) for value in batch.values]
+    return found
+before, path = peak(), sys.argv[1]
+whole = lengths([LogSplit(path, 0, None)])
+print(json.dumps([[whole, lengths(split_log(LogFile(path, (200 << 20) + 15), 32 << 20))], before, peak()]))
+"""
 
 
 def test_a_compressed_log_is_one_split() -> None:

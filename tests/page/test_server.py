@@ -1,10 +1,14 @@
 """The page's server without a browser: who is let in, what is answered, and that nothing from the data can act."""
 
+import contextlib
 import csv
 import io
 import re
+import socket
 import threading
+import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import httpx
@@ -18,6 +22,7 @@ from clickstream.io.health_client import Health
 from clickstream.io.results import Rejection
 from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import SqlConnection, tables
+from clickstream.page import timed_protocol
 from clickstream.page.answers import PageAnswers
 from clickstream.page.downloads import safe_text
 from clickstream.page.server import bind, page_app, serve
@@ -202,7 +207,9 @@ def test_downloads_hold_what_is_shown_and_no_formula(client) -> None:
     assert client.get("/pages.csv").headers["content-disposition"] == 'attachment; filename="clickstream-pages.csv"'
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", " =", "\n="])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", "\t=", "\r=", " =", "\n=", "\u00a0=", *"\uff1d\uff0b\uff0d\uff20"]
+)
 def test_each_beginning_of_a_formula_is_quoted(start) -> None:
     assert safe_text(f"{start}1") == f"'{start}1"
 
@@ -275,3 +282,55 @@ def test_the_next_free_port_is_taken_and_a_taken_one_is_told() -> None:
     finally:
         first.close()
         second.close()
+
+
+def test_control_characters_are_spelt_out_in_downloads() -> None:
+    assert safe_text("a\x1b[2J\x00\x07\x7f\x9b31m") == r"a\x1b[2J\x00\x07\x7f\x9b31m"
+    assert safe_text("two\tlines\r\n") == "two\tlines\r\n"
+
+
+def test_a_list_that_is_cut_says_so_in_the_downloads_name(client, source, monkeypatch) -> None:
+    """Of many pages only the top are shown, and in the file."""
+    view = source.view
+
+    def cut(*asked):
+        found = view(*asked)
+        return replace(found, pages=replace(found.pages, count=1000))
+
+    monkeypatch.setattr(source, "view", cut)
+    assert client.get("/pages.csv").headers["content-disposition"].endswith('"clickstream-pages-top-4.csv"')
+    assert client.get("/countries.csv").headers["content-disposition"].endswith('"clickstream-countries.csv"')
+    assert "CSV, the top 4 pages only" in client.get("/").text
+
+
+HALF = [
+    b"",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+    b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf",
+]
+
+
+def test_who_sends_half_a_request_is_cut_off_and_others_are_answered(source, monkeypatch) -> None:
+    monkeypatch.setattr(timed_protocol, "REQUEST_SECONDS", 1.0)
+    listening, stop = bind("127.0.0.1", None), threading.Event()
+    place = ("127.0.0.1", listening.getsockname()[1])
+    serving = threading.Thread(target=serve, args=(page_app(source), listening, stop))
+    serving.start()
+    try:
+        waiting = [socket.create_connection(place, 20) for _ in range(60)]
+        for number, connection in enumerate(waiting):
+            connection.sendall(HALF[number % 3])
+        with urllib.request.urlopen(f"http://127.0.0.1:{place[1]}/static/page.css", timeout=20) as answer:
+            assert answer.status == 200
+        assert [_closed(connection) for connection in waiting] == [True] * 60
+    finally:
+        stop.set()
+        serving.join(20)
+
+
+def _closed(connection: socket.socket) -> bool:
+    """Whether the other side ends it, whatever it says before."""
+    with contextlib.suppress(ConnectionResetError), connection:
+        while connection.recv(4096):
+            pass
+    return True

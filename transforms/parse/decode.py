@@ -198,7 +198,7 @@ def _screen(values: Sequence[bytes], max_record_bytes: int) -> dict[int, tuple[s
     suspects = {}
     for number, value in enumerate(values):
         if len(value) > max_record_bytes:
-            suspects[number] = ("record_too_large", f"{len(value)} bytes; the limit is {max_record_bytes}")
+            suspects[number] = ("record_too_large", f"more than {max_record_bytes} bytes")
         elif not _are_utf8([value]):
             suspects[number] = _FRAMED if _is_framed(value) else ("invalid_utf8", "not UTF-8")
         elif is_too_deep(value):

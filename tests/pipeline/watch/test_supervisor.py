@@ -119,3 +119,43 @@ sys.exit([3, 2, 0][done])
     process = supervise(job, restarts=5)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said.count("it restarts in")) == (0, 2)
+
+
+TELLS = """
+from clickstream.pipeline.watch.job_status import note_end, note_status
+import pathlib, os
+status = pathlib.Path(os.environ["CLICKSTREAM_STATUS_FILE"])
+{before}
+for _ in range(3):
+    note_status({{"state": "running", "rows_written": 1}})
+note_end("over")
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        'pathlib.Path(f"{status}.new").symlink_to("/dev/full")',  # the system's own answer of a full disk
+        "status.parent.rmdir()",
+    ],
+)
+def test_a_status_that_can_not_be_written_is_told_once_and_stops_nothing(before) -> None:
+    process = supervise(TELLS.format(before=before), restarts=0)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert said.count("\n") == 1
+    assert "status can't be written" in said
+    assert "make room there" in said
+
+
+def test_a_job_runs_where_no_folder_can_be_made(tmp_path) -> None:
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    # Python looks for another folder if TMPDIR can't be used: a full disk is one where it was found, and fails then.
+    begun = f"import tempfile; tempfile.tempdir = {str(no_folder)!r}\n" + SCRIPT
+    process = subprocess.Popen(
+        [sys.executable, "-c", begun, TELLS.format(before=""), "0"], stderr=subprocess.PIPE, text=True
+    )
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert said.count("status can't be written") == 2  # by the supervisor, and by the job
