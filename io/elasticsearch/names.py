@@ -30,6 +30,11 @@ def is_by_time(index: str) -> bool:
     return "{" in index
 
 
+def shares_template(index: str) -> bool:
+    """Whether the indices are those of a roll-up by time, which the template of the windows' indices reaches too."""
+    return is_by_time(index) and index.endswith(_ROLLUPS)
+
+
 def index_at(index: str, moment: datetime) -> str:
     """The index of the rows whose window starts then (UTC)."""
     for part, (form, _) in _FORMS.items():

@@ -10,7 +10,7 @@ from elasticsearch import Elasticsearch
 
 from clickstream.io.elasticsearch.connection import ask, perform, refuse
 from clickstream.io.elasticsearch.mapping import MAPPING, complaint_about, complaints
-from clickstream.io.elasticsearch.names import index_at, pattern_of
+from clickstream.io.elasticsearch.names import index_at, pattern_of, shares_template
 
 PRIORITY = 500
 # What a template may be put with; an answer holds more.
@@ -29,6 +29,8 @@ def setup_template(client: Elasticsearch, index: str, settings: Mapping[str, int
     new = index_at(index, datetime.now(timezone.utc))
     complaint = next(complaints(_properties(_simulated(client, new))), "")
     own = _own(client, index)
+    if own is None and not complaint and shares_template(index):
+        return
     wanted = _with_settings(_with_mapping(own or _new(index)), settings)
     if wanted == own or not (complaint or settings):
         if complaint:

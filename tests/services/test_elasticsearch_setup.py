@@ -173,7 +173,7 @@ def test_indices_by_time_give_each_row_one_home_and_old_ones_can_be_dropped(clus
     index = f"{cluster.name}-{{month}}"
     for _ in range(2):
         setup_elasticsearch(cluster.client, index, {"number_of_replicas": 0})
-        setup_elasticsearch(cluster.client, f"{index}_1d")
+        setup_elasticsearch(cluster.client, f"{index}_1d", {"number_of_replicas": 0})
         check_elasticsearch(cluster.client, index)
     store = ElasticsearchStore(cluster.connection, index)
     assert store.extent() is None
