@@ -12,6 +12,7 @@ from clickstream.io.secrets import REMOTE_REFERENCE
 from clickstream.pipeline.options import values
 from clickstream.pipeline.options.values import whole
 from clickstream.transforms.limits import LONGEST_SECONDS
+from clickstream.transforms.parse import DEFAULT_TRACKING
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,47}"  # of a table
 _DATABASE = r"[A-Za-z0-9_][A-Za-z0-9_$-]{0,63}"
@@ -36,7 +37,7 @@ _TEXTS = {
     "mysql": rf"(?:mysql|mariadb)://(?:[^\s:@/?#]+@)?[^\s:@/?#]+(?::{_PORT})?/{_DATABASE}",
     "mysql_tls_ca": _FILE,
     "elasticsearch": rf"{_SERVER}(?:,{_SERVER})*",
-    "elasticsearch_index": r"[a-z0-9](?:[a-z0-9_.-]|\{(?:month|day)\}){0,254}",
+    "elasticsearch_index": r"[a-z0-9](?:[a-z0-9_.-]|[{](?:month|day)[}]){0,254}",
     "elasticsearch_user": r"\S+",
     "elasticsearch_ca": _FILE,
     "dead_letters": rf"mysql|kafka:{_TOPIC}",
@@ -104,11 +105,13 @@ def _shape(first: str, last: str) -> str:
 
 _DURATION = r"[0-9]{1,9}(?:\.[0-9]{1,3})?[smhd]?"
 _SECONDS = rf"(?:{numbers(0, LONGEST_SECONDS - 1)})(?:\.[0-9]{{1,3}})?|{LONGEST_SECONDS}"
+_KNOWN = "|".join([*sorted(DEFAULT_TRACKING.names), *(f"{prefix}[*]" for prefix in DEFAULT_TRACKING.prefixes)])
+_TRACKING = rf"(?:[+]?[^\s,@*&=#+-][^\s,@*&=#]*[*]?|-(?:{_KNOWN}))"  # no file: it would be the launcher's
 _BY_READER: dict[Callable[[str], Any] | argparse.FileType | str | None, str] = {
     values.duration: _DURATION,
     values.duration_or_off: rf"{_DURATION}|off",
     values.time_spent: rf"dwell|reported|fixed:(?:{_SECONDS})",
     values.sketch_size: rf"off|{numbers(16, 1 << 16)}",
-    values.tracking_parameters: r"[+-]?[^\s,@*&=#]+\*?(?:,[+-]?[^\s,@*&=#]+\*?)*",  # no file: it would be the launcher's
+    values.tracking_parameters: f"{_TRACKING}(?:,{_TRACKING})*",
     values.rollups: "1h|1d|1h,1d|1d,1h",
 }

@@ -82,7 +82,7 @@ def test_the_url_may_have_any_form_that_counts_as_the_page(ask, url) -> None:
     [
         (
             ["--url=shop.example"],
-            "--url is no http or https URL with a host: write it whole, such as https://shop.example/cart.",
+            "--url is no URL that a browser could open: write it whole, such as https://shop.example/cart.",
         ),
         (["--country=\udcff"], "--country holds what doesn't print"),
         (["--from=yesterday"], "'yesterday' is no time: write 2026-11-01"),
