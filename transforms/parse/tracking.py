@@ -66,7 +66,7 @@ class TrackingParameters:
             if not key or any(character in key for character in "*&=#"):
                 message = f"{change!r} names no parameter: write +name, -name, or +name* for all that begin so"
                 raise ValueError(message)
-            if change.startswith("-") and key not in found:
+            if change.startswith("-") and not {key} & {*found, *self.names, *self.prefixes}:
                 message = f"{change!r} is none of the tracking parameters"
                 raise ValueError(message)
             (found.discard if change.startswith("-") else found.add)(key)
