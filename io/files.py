@@ -1,6 +1,7 @@
 """Click logs: files of newline-delimited JSON, read as batches of lines."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +18,20 @@ from clickstream.transforms.lines import Lines
 from clickstream.transforms.schema import RawBatch
 
 _LONGEST_LINE, _KEPT = 16 << 20, (1 << 20) + 1  # of a longer line so much is kept: more than a record may have
+_SKIPPED_BYTES = 1 << 20
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 
 class LogFile(NamedTuple):
-    """A click log and its size in bytes, as stored."""
+    """A click log, its size in bytes, as stored, and where in its unpacked text to begin."""
 
     path: str
     size: int
+    start: int = 0
 
 
 class LogSplit(NamedTuple):
-    """The lines of a file that start in `[start, end)`; `end` None: all from there."""
+    """The lines of a file that start in `[start, end)`; `end` None: all from there, where a line starts."""
 
     path: str
     start: int
@@ -77,21 +80,37 @@ def open_log(path: str) -> Iterator[Any]:
         yield handle if kind is None else pa.input_stream(handle, compression=kind)
 
 
+@contextmanager
+def open_behind(path: str, start: int) -> Iterator[Any]:
+    """The same, placed at a byte of the unpacked text, and able to read line by line; a packed log is unpacked up to there."""
+    with open_log(path) as handle:
+        if compression_of(path) is None:
+            handle.seek(start)
+            yield handle
+            return
+        lines = io.BufferedReader(handle)
+        while start and (read := len(lines.read(min(start, _SKIPPED_BYTES)))):
+            start -= read
+        yield lines
+
+
 def split_log(file: LogFile, split_bytes: int) -> list[LogSplit]:
     """Cuts a plain file into stretches that workers can read apart; a compressed one can't be cut."""
     if compression_of(file.path):
-        return [LogSplit(file.path, 0, None)]
-    starts = range(0, file.size, split_bytes)
+        return [LogSplit(file.path, file.start, None)]
+    starts = range(file.start, file.size, split_bytes)
     return [LogSplit(file.path, start, min(start + split_bytes, file.size)) for start in starts]
 
 
 def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBatch]:
     """Yields the split's lines in batches of about `batch_bytes`. Splits of a file share no line and lose none.
 
+    A split without end is read from where the handle stands.
+
     A line's bytes are all but its newline; a last line without newline counts. Of a line of more than 16 MiB only the first MiB and a byte are
     kept, which no parser of ours takes: the rest is read over, not into memory.
     """
-    position = _first_line(handle, split.start)
+    position = split.start if split.end is None else _first_line(handle, split.start)
     rest = b""
     while split.end is None or position < split.end:
         text, ended = _read_behind(rest, handle, batch_bytes)
@@ -156,6 +175,7 @@ class ReadClickLogs(beam.PTransform):
 
     Attributes:
         pattern: Path or glob.
+        logs: What to read instead of all that it names.
         batch_bytes: Size of a batch; 3 MiB are about 10,000 clicks.
         split_bytes: The largest stretch of a plain file that one worker reads at a time.
 
@@ -163,18 +183,22 @@ class ReadClickLogs(beam.PTransform):
         UserError: While the graph is built: nothing to read there.
     """
 
-    pattern: str
+    pattern: str = ""
+    logs: Sequence[LogFile] | None = None
     batch_bytes: int = 3 << 20
     split_bytes: int = 32 << 20
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
-        splits = [split for file in match_logs(self.pattern) for split in split_log(file, self.split_bytes)]
+        splits = [split for file in self._logs() for split in split_log(file, self.split_bytes)]
         return (
             root
             | "Splits" >> beam.Create(splits, reshuffle=False)
             | "ShareOut" >> beam.Reshuffle()
             | "Lines" >> beam.ParDo(_ReadSplit(self.batch_bytes)).with_output_types(RawBatch)
         )
+
+    def _logs(self) -> Sequence[LogFile]:
+        return match_logs(self.pattern) if self.logs is None else self.logs
 
 
 class _ReadSplit(beam.DoFn):
@@ -183,7 +207,7 @@ class _ReadSplit(beam.DoFn):
 
     def process(self, split: LogSplit) -> Iterator[RawBatch]:
         try:
-            with open_log(split.path) as handle:
+            with open_log(split.path) if split.end or not split.start else open_behind(*split[:2]) as handle:
                 yield from read_split(handle, split, self._batch_bytes)
         except OSError as error:
             message = f"{split.path} can't be read to its end ({error}): is it whole, and readable for this user?"

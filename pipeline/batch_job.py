@@ -1,27 +1,29 @@
-"""The batch job's graph and how it is run: click logs to SQLite, an Elasticsearch bulk file and a report."""
+"""The batch job's graph and how it is run: click logs to servers, or to SQLite, an Elasticsearch bulk file and a report."""
 
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from clickstream.io.elasticsearch import WriteBulkFile
+from clickstream.io.elasticsearch import WriteBulkFile, write_bulk_file
 from clickstream.io.files import LogFile, ReadClickLogs, compression_of, match_logs
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.raw import WriteRawClicks
-from clickstream.io.sql import SqlConnection, WriteDeadLettersToSql, WriteToSql, setup_sql
+from clickstream.io.raw.files import KeepClicks
+from clickstream.io.results import RowFilter, read_sql_rows
 from clickstream.page.report import RunCounts, write_report
 from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, Output, wire
-from clickstream.pipeline.options import LogOptions, MetricOptions, OutputOptions
+from clickstream.pipeline.options import LogOptions, MetricOptions
 from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
-from clickstream.pipeline.raw_store import raw_store_of
+from clickstream.pipeline.pieces import Pieces, pieces_of
+from clickstream.pipeline.row_settings import check_settings, note_kept_clicks
 from clickstream.pipeline.settings import (
     measure_step,
     mendable_errors,
@@ -30,8 +32,11 @@ from clickstream.pipeline.settings import (
     rollups_of,
     runner_of,
 )
-from clickstream.pipeline.summary import ProgressLine, print_summary
-from clickstream.transforms import CutByWindow, ParseClicks, Periods, SumByPage
+from clickstream.pipeline.sinks import Sinks, names_servers, sinks_of
+from clickstream.pipeline.summary import ProgressLine, print_server_summary, print_summary
+from clickstream.transforms import CutByWindow, ParseClicks, ParseOptions, Periods, SumByPage
+from clickstream.transforms.restate import WindowChange
+from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 _POLL_SECONDS = 0.2
 
@@ -44,49 +49,98 @@ def describe_run(options: PipelineOptions) -> dict[str, Any]:
     return {"input": pattern, "sample": pattern is None, **shaping}
 
 
-def run_batch(options: PipelineOptions, output: OutputDir, pattern: str) -> Counts:
-    """Runs the job over the logs that `pattern` names, into the folder, and returns what became of the records.
+@dataclass(frozen=True)
+class BatchRun:
+    """What a run did: its counts, how many logs held nothing new, and the windows that were computed again, with the clicks of earlier runs."""
+
+    counts: Counts
+    unchanged: int
+    changes: list[WindowChange]
+
+
+def run_batch(
+    options: PipelineOptions, output: OutputDir, pattern: str, *, parse: ParseOptions | None = None
+) -> BatchRun:
+    """Runs the job over the logs that `pattern` names, and returns what it did.
+
+    Args:
+        options: The job's.
+        output: Where embedded results go.
+        pattern: Path or glob.
+        parse: What counts as a click; None: as the options say.
 
     Raises:
         UserError: Something that the user can mend.
     """
     quiet_beam()
     files = match_logs(pattern)
-    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, mendable_errors():
-        notes = Path(folder, "progress")
-        pipeline = beam.Pipeline(runner=runner_of(options), options=options)
-        wire(pipeline, batch_job(options, output, pattern, notes))
-        with _progress_shown(notes, files):
-            result = pipeline.run()
-            result.wait_until_finish()
-        return count_records(result)
+    sinks = sinks_of(options)
+    sinks.set_up()
+    check_settings(options, sinks, note=True)
+    note_kept_clicks(options, sinks)
+    with (
+        tempfile.TemporaryDirectory(prefix="clickstream-") as folder,
+        pieces_of(options, sinks, pattern) as pieces,
+    ):
+        files = files if pieces.unread is None else pieces.unread.files
+        job = batch_job(options, output, pieces, Path(folder), files)
+        if parse is not None:
+            job = replace(job, parse=ParseClicks(parse))
+        counts = _run(options, job, Path(folder), files) if files else Counts(0, 0, 0)
+        changes = pieces.complete(Path(folder))
+        embedded = sinks.sql is not None and sinks.sql.is_sqlite
+        if embedded and not pieces.is_first and (counts.read or pieces.unfinished):
+            _write_bulk_files(options, output, sinks)
+    return BatchRun(counts, pieces.unread.unchanged if pieces.unread else 0, changes)
 
 
-def batch_job(options: PipelineOptions, output: OutputDir, pattern: str, notes: Path) -> Job:
-    """The embedded job's steps: the same tables and documents that the servers would get."""
-    metrics, results, raw_store = options.view_as(MetricOptions), options.view_as(OutputOptions), raw_store_of(options)
-    database = SqlConnection("sqlite", str(output.database.absolute()))
+def _run(options: PipelineOptions, job: Job, folder: Path, files: Sequence[LogFile]) -> Counts:
+    pipeline = beam.Pipeline(runner=runner_of(options), options=options)
+    wire(pipeline, job)
+    with mendable_errors(), _progress_shown(folder / "progress", files):
+        result = pipeline.run()
+        result.wait_until_finish()
+    return count_records(result)
+
+
+def batch_job(
+    options: PipelineOptions, output: OutputDir, pieces: Pieces, folder: Path, files: Sequence[LogFile]
+) -> Job:
+    """The job's steps: to the servers that are named, or embedded, to the same tables and documents that they would get."""
+    metrics, sinks = options.view_as(MetricOptions), pieces.sinks
 
     def output_of(name: str, periods: Periods | None) -> Output:
-        table = replace(database, metrics_table=rolled_up(database.metrics_table, name))
-        setup_sql(table)
-        index = rolled_up(results.elasticsearch_index, name)
-        return Output(
-            SumByPage(metrics.window_seconds, sketch_size=metrics.sketch_size, periods=periods),
-            {"WriteToSql": WriteToSql(table)},
-            WriteBulkFile(str(output.bulk_file(name).absolute()), index),
-        )
+        sum_up = SumByPage(metrics.window_seconds, sketch_size=metrics.sketch_size, periods=periods)
+        bulk_file = None
+        if sinks.sql is not None and sinks.sql.is_sqlite and pieces.is_first:
+            bulk_file = WriteBulkFile(str(output.bulk_file(name).absolute()), rolled_up(sinks.index, name))
+        return Output(sum_up, sinks.write_rows(name), bulk_file)
 
     return Job(
-        read=ReadClickLogs(pattern),
+        read=ReadClickLogs(logs=files),
         parse=ParseClicks(parse_options(options)),
         measure=measure_step(options, shards=metrics.shards or 1),
         cut=CutByWindow(metrics.window_seconds, metrics.shards or 1),
         outputs={"": output_of("", None)} | {p.name: output_of(p.name, p) for p in rollups_of(options)},
-        write_dead_letters=WriteDeadLettersToSql(database),
-        store_raw=raw_store and WriteRawClicks(raw_store),
-        note_progress=NoteProgress(str(notes)),
+        write_dead_letters=sinks.write_dead_letters(options),
+        store_raw=_keep(pieces),
+        note_progress=NoteProgress(str(folder / "progress")),
+        only_whole=pieces.only_whole(),
+        note_piece=pieces.note_piece(folder),
     )
+
+
+def _keep(pieces: Pieces) -> beam.PTransform | None:
+    if pieces.files is not None:
+        return KeepClicks(pieces.files)
+    return pieces.connection and WriteRawClicks(pieces.connection)
+
+
+def _write_bulk_files(options: PipelineOptions, output: OutputDir, sinks: Sinks) -> None:
+    """Writes what Elasticsearch would get of all runs together."""
+    for name in ("", *(periods.name for periods in rollups_of(options))):
+        rows = read_sql_rows(sinks.table(name), RowFilter(), PAGE_METRICS_SCHEMA.names)
+        write_bulk_file(output.bulk_file(name), rows, rolled_up(sinks.index, name))
 
 
 @contextmanager
@@ -109,11 +163,28 @@ def _progress_shown(notes: Path, files: Sequence[LogFile]) -> Iterator[None]:
             watcher.join()
 
 
-def report(output: OutputDir, counts: Counts, seconds: float, *, sample: bool) -> None:
-    """Writes the report page and prints the summary."""
-    figures = write_report(
-        output.database,
-        output.report,
-        run=RunCounts(counts.read, counts.accepted, counts.rejected, counts.too_late),
-    )
-    print_summary(output, counts, figures, seconds, sample=sample)
+def report(options: PipelineOptions, output: OutputDir, done: BatchRun, seconds: float) -> None:
+    """Prints the summary; of an embedded run, writes the report page too."""
+    counts, notes = done.counts, _notes(done)
+    if names_servers(options):
+        print_server_summary(sinks_of(options).places(), counts, seconds, notes=notes)
+        return
+    run = RunCounts(counts.read, counts.accepted, counts.rejected, counts.too_late) if counts.read else None
+    figures = write_report(output.database, output.report, run=run)
+    sample = options.view_as(LogOptions).input is None
+    print_summary(output, counts, figures, seconds, sample=sample, notes=notes)
+
+
+def _notes(done: BatchRun) -> list[str]:
+    """What isn't as it would be of a first run."""
+    notes = []
+    if done.unchanged:
+        notes.append(
+            f"{done.unchanged:,} {'log was' if done.unchanged == 1 else 'logs were'} read before: nothing new in there"
+        )
+    kept = sum(change.kept for change in done.changes)
+    if again := len(done.changes) - kept:
+        notes.append(f"windows restated with the clicks of earlier runs: {again:,}, by store")
+    if kept:
+        notes.append(f"windows left as they are, because more clicks are published than are kept: {kept:,}, by store")
+    return notes

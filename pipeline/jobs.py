@@ -7,6 +7,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindows
 
+from clickstream.io.read_so_far import LastLine, NoteLastLines
 from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, RawBatch, SumByPage
 
 
@@ -36,6 +37,8 @@ class Job:
         write_dead_letters: Sink of rejected tables; yields how many are written, as they are.
         store_raw: Passes on clicks as `stored` once they are kept; has the output `rejected` too. None: none are kept.
         note_progress: Passes on raw batches and rejected tables, and notes how many.
+        only_whole: Passes on those result rows that the job's own clicks are enough for. None: all.
+        note_piece: Takes `{"parts", "last_lines"}`: the files of clicks that `store_raw` has written, and the last lines that were read.
         commit: Takes `(progress, [written, ...])`, and commits what all sinks have. None for bounded sources without offsets.
     """
 
@@ -47,7 +50,26 @@ class Job:
     write_dead_letters: beam.PTransform
     store_raw: beam.PTransform | None = None
     note_progress: beam.DoFn | None = None
+    only_whole: beam.DoFn | None = None
+    note_piece: beam.PTransform | None = None
     commit: beam.PTransform | None = None
+
+
+def _last_lines(raw: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
+    note = beam.ParDo(NoteLastLines()).with_output_types(RawBatch, last_lines=LastLine)
+    noted = raw | "NoteLastLines" >> note.with_outputs("last_lines", main="raw")
+    return noted.raw, noted.last_lines
+
+
+def _parts(kept: dict[str, Any]) -> beam.PCollection:
+    return [found.parts for found in kept.values()] | "Parts" >> beam.Flatten()
+
+
+def _rows(partials: beam.PCollection, job: Job, name: str) -> beam.PCollection:
+    rows = partials | f"SumByPage{name}" >> job.outputs[name].sum_up
+    if job.only_whole is None:
+        return rows
+    return rows | f"OnlyWhole{name}" >> beam.ParDo(job.only_whole).with_output_types(pa.Table)
 
 
 def wire(pipeline: beam.Pipeline, job: Job) -> None:
@@ -56,16 +78,20 @@ def wire(pipeline: beam.Pipeline, job: Job) -> None:
     if job.note_progress is not None:
         raw |= "NoteRead" >> beam.ParDo(job.note_progress).with_output_types(RawBatch)
 
+    if job.note_piece is not None:
+        raw, last_lines = _last_lines(raw)
     parsed = raw | "ParseClicks" >> job.parse
     clicks, kept = parsed.clicks, {}
     if job.store_raw is not None:
         kept = {name: getattr(parsed, name) | f"Keep_{name}" >> job.store_raw for name in ("clicks", "too_late")}
         clicks = kept["clicks"].stored
+    if job.note_piece is not None:
+        _ = {"parts": _parts(kept), "last_lines": last_lines} | "NotePiece" >> job.note_piece
     measured = {"clicks": clicks, "before": parsed.before} | "MeasureTimeSpent" >> job.measure
     partials = measured | "CutByWindow" >> job.cut
     sinks: dict[str, Any] = {}
     for name, output in job.outputs.items():
-        rows = partials | f"SumByPage{name}" >> output.sum_up
+        rows = _rows(partials, job, name)
         sinks |= {f"{label}{name}": rows | f"{label}{name}" >> write for label, write in output.write_rows.items()}
         if output.write_bulk_file is not None:
             _ = rows | f"WriteBulkFile{name}" >> output.write_bulk_file

@@ -10,6 +10,7 @@ from clickstream.io.raw import RawStoreConnection, WriteRawClicks
 from clickstream.pipeline.jobs import Job, Output
 from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions
 from clickstream.pipeline.raw_store import raw_store_of, set_up_raw_store
+from clickstream.pipeline.row_settings import check_settings, note_kept_clicks
 from clickstream.pipeline.runners import read_by_java
 from clickstream.pipeline.settings import (
     checks_servers,
@@ -49,11 +50,16 @@ def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | No
     if not kafka.topic:
         message = "--topic is missing: name the topic that holds the clicks."
         raise UserError(message)
+    if options.view_as(RawStoreOptions).raw_store == "files":
+        message = "--raw_store=files is for logs: choose mysql, cassandra, hbase or sqlite, or leave it out."
+        raise UserError(message)
     sinks, raw_store = sinks_of(options), raw_store_of(options)
     if checks_servers(options):
         check_kafka(_connection(options), kafka.topic)
         sinks.set_up()
         set_up_raw_store(raw_store)
+        check_settings(options, sinks, note=True)
+        note_kept_clicks(options, sinks, live=True)
     elif sinks.is_embedded or options.view_as(RawStoreOptions).raw_store == "sqlite":
         message = "--check_servers=off isn't for SQLite files, whose tables are made at the start: leave it out."
         raise UserError(message)

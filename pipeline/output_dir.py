@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ SHAPING = (
         "hash_user_ids",
         "rollups",
         "time_zone",
+        "raw_store",
     ),
 )
 
@@ -45,13 +47,23 @@ class OutputDir:
         return self.path / "clickstream.db"
 
     def bulk_file(self, rollup: str = "") -> Path:
-        """The body that Elasticsearch's `_bulk` would get from the last run: windows, or a roll-up."""
+        """The body that Elasticsearch's `_bulk` would get: windows, or a roll-up."""
         return self.path / f"{rolled_up('elasticsearch', rollup)}.ndjson"
 
     @property
     def raw_clicks(self) -> Path:
         """SQLite: the raw store, if it is here."""
         return self.path / "raw_clicks.db"
+
+    def clicks(self, stores: Sequence[str] = ()) -> Path:
+        """Folder: the clicks, in files, of all runs into these stores on servers; without any, into this folder."""
+        name = blake2b("\n".join(stores).encode(), digest_size=4).hexdigest() if stores else ""
+        return self.path / rolled_up("clicks", name)
+
+    @property
+    def replayed(self) -> Path:
+        """The dead letters that are just being counted, as a log."""
+        return self.path / "replayed.ndjson"
 
     @property
     def report(self) -> Path:
@@ -111,13 +123,16 @@ class OutputDir:
             UserError: The folder holds results of the sample, or of other settings.
         """
         earlier = self.remembered()
+        if earlier:
+            earlier = {"raw_store": "none"} | earlier  # of versions that didn't note it
         differing = [name for name in SHAPING if earlier and earlier.get(name) != run.get(name)]
         if "sample" in differing:
             message = f"{self.path} holds results of {'the sample' if earlier['sample'] else 'your own log'}: name another --output_dir."
             raise UserError(message)
         if differing:
-            name = differing[0]
-            message = f"{self.path} holds results of --{name}={earlier.get(name)}, not {run.get(name)}: name another --output_dir."
+            name, found = differing[0], earlier.get(differing[0])
+            cure = "name another --output_dir" + (f", or give --{name}={found}" if found is not None else "")
+            message = f"{self.path} holds results of --{name}={found}, not {run.get(name)}: {cure}."
             raise UserError(message)
 
 

@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.raw import BUCKET_MS, RawStore, RawStoreConnection
+from clickstream.io.raw.files import FileRawStoreConnection
 from clickstream.io.raw.sql import SqlRawStoreConnection
 from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.options import OutputOptions, RawStoreOptions
@@ -31,8 +32,10 @@ def raw_store_of(options: PipelineOptions) -> RawStoreConnection | None:
     """
     asked = options.view_as(RawStoreOptions)
     kind, table = asked.raw_store, asked.raw_table
-    if kind == "none":
+    if kind in (None, "none"):
         return None
+    if kind == "files":
+        return FileRawStoreConnection(_folder(options))
     if kind == "sqlite":
         return SqlRawStoreConnection(SqlConnection("sqlite", _file(options)), table)
     if kind == "mysql":
@@ -61,7 +64,9 @@ def needed_raw_store(options: PipelineOptions) -> RawStoreConnection:
     """
     store = raw_store_of(options)
     if store is None:
-        message = "Which raw store? Give --raw_store=mysql, cassandra, hbase or sqlite, as of the job that wrote it."
+        message = (
+            "Which raw store? Give --raw_store=files, mysql, cassandra, hbase or sqlite, as of the job that wrote it."
+        )
         raise UserError(message)
     return store
 
@@ -122,6 +127,17 @@ def _file(options: PipelineOptions) -> str:
     output = OutputDir(Path(options.view_as(OutputOptions).output_dir))
     output.prepare()
     return str(output.raw_clicks.absolute())
+
+
+def _folder(options: PipelineOptions) -> str:
+    """A folder for each set of stores: what one set was given, another wasn't."""
+    chosen = options.view_as(OutputOptions)
+    sql, stores = server_of(options), []
+    if sql is not None:
+        stores.append(f"{sql.place}, {sql.metrics_table}")
+    if chosen.elasticsearch:
+        stores.append(f"{chosen.elasticsearch}, {chosen.elasticsearch_index}")
+    return str(OutputDir(Path(chosen.output_dir)).clicks(stores).absolute())
 
 
 def _needed(value: _T | None, name: str, form: str) -> _T:

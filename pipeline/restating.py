@@ -16,6 +16,7 @@ from clickstream.io.results import ReadPublishedRows, elasticsearch_reader, refr
 from clickstream.pipeline.options import MetricOptions
 from clickstream.pipeline.output_dir import rolled_up
 from clickstream.pipeline.raw_store import needed_raw_store, opened, set_up_raw_store
+from clickstream.pipeline.row_settings import check_settings
 from clickstream.pipeline.settings import (
     longest_periods,
     measure_step,
@@ -42,6 +43,7 @@ class Restating:
         write: Whether what differs is written.
         without_user: Whose clicks are left out.
         fewer: Clicks by which a window may become smaller: ms since the epoch at which they were, a time each.
+        changing: Whether the published rows are of other settings, so that windows may be of any length and hold any number of clicks less.
     """
 
     options: PipelineOptions
@@ -50,6 +52,7 @@ class Restating:
     write: bool
     without_user: str | None = None
     fewer: tuple[int, ...] = ()
+    changing: bool = False
 
     def run(self, start_ms: int, end_ms: int) -> list[WindowChange]:
         """Computes the windows that begin in [start_ms, end_ms), and whole periods around them; returns what differs, by time.
@@ -85,8 +88,7 @@ class Restating:
 
     def _wire(self, pipeline: beam.Pipeline, start_ms: int, end_ms: int, note: str) -> None:
         metrics, measure = self.options.view_as(MetricOptions), measure_step(self.options)
-        around = measure.session_gap_seconds * 1000 if measure.policy.name == "dwell" else 0
-        read = ReadRawClicks(self.store, start_ms, end_ms, around, self.without_user)
+        read = ReadRawClicks(self.store, start_ms, end_ms, around_ms(self.options), self.without_user)
         clicks = pipeline | "ReadRawClicks" >> read
         measured = clicks | "MeasureTimeSpent" >> measure
         partials = measured | "CutByWindow" >> CutByWindow(metrics.window_seconds, metrics.shards or 1)
@@ -100,12 +102,12 @@ class Restating:
         self, pipeline: beam.Pipeline, rows: Any, periods: Periods | None, within: tuple[int, int], note: str
     ) -> None:
         name = _name(periods)
-        length = None if periods else self.options.view_as(MetricOptions).window_seconds
+        length = None if periods or self.changing else self.options.view_as(MetricOptions).window_seconds
         published = {
             store: pipeline | f"Read {store}" >> ReadPublishedRows(reader, *within, length)
             for store, reader in self._readers(name).items()
         }
-        compare = RestateRows(self._fewer(periods))
+        compare = RestateRows(self._fewer(periods), keep_fuller=not self.changing)
         restated = {"computed": rows, "published": published} | f"RestateRows{name}" >> compare
         _ = (
             restated.changes
@@ -139,7 +141,7 @@ class Restating:
         return found
 
 
-def begin(options: PipelineOptions, *, write: bool, without_user: str | None = None) -> Restating:
+def begin(options: PipelineOptions, *, write: bool, without_user: str | None = None, check: bool = True) -> Restating:
     """How each command over a raw store begins: the stores of the options, made where they are missing if they are to be written.
 
     Raises:
@@ -149,6 +151,8 @@ def begin(options: PipelineOptions, *, write: bool, without_user: str | None = N
     if write:
         work.sinks.set_up()
         set_up_raw_store(work.store)
+    if check:
+        check_settings(options, work.sinks, note=write)
     return work
 
 
@@ -159,9 +163,9 @@ def leased(work: Restating) -> Iterator[RawStore]:
         yield store
 
 
-def around_ms(work: Restating) -> int:
+def around_ms(options: PipelineOptions) -> int:
     """How far around a click it changes others' figures."""
-    measure = measure_step(work.options)
+    measure = measure_step(options)
     return measure.session_gap_seconds * 1000 if measure.policy.name == "dwell" else 0
 
 

@@ -58,8 +58,8 @@ def _columns(options: PipelineOptions, measure: MeasureTimeSpent) -> tuple[str, 
 
 
 def keeps_raw_clicks(options: PipelineOptions) -> bool:
-    """Whether clicks are kept in a raw store."""
-    return bool(options.view_as(RawStoreOptions).raw_store != "none")
+    """Whether clicks are kept whole in a raw store, each once; in files they are kept as they are counted."""
+    return options.view_as(RawStoreOptions).raw_store not in (None, "none", "files")
 
 
 def checks_servers(options: PipelineOptions) -> bool:

@@ -15,6 +15,7 @@ from clickstream.io.elasticsearch import (
 )
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import WriteDeadLettersToKafka, load_kafka_config
+from clickstream.io.results import ElasticsearchStore, SqlStore, Store
 from clickstream.io.sql import (
     SqlConnection,
     WriteDeadLettersToSql,
@@ -23,6 +24,7 @@ from clickstream.io.sql import (
     check_sql,
     connect_by_url,
     setup_mysql,
+    setup_settings,
     setup_sql,
 )
 from clickstream.pipeline.options import KafkaOptions, OutputOptions
@@ -73,7 +75,9 @@ class Sinks:
                     setup_mysql(database, renew=renew)
                     check_mysql(database)
         if self.sql is not None:
+            setup_settings(self.sql)
             for rollup in self.rollups:
+                setup_settings(self.table(rollup))
                 setup_sql(self.table(rollup))
                 check_sql(self.table(rollup))
         if self.elasticsearch is not None:
@@ -83,12 +87,24 @@ class Sinks:
                 check_elasticsearch(client, rolled_up(self.index, rollup))
             client.close()
 
+    def places(self) -> list[str]:
+        """The stores of the rows, for people to read."""
+        found = [self.sql.place] if self.sql is not None else []
+        return found + (
+            [f"Elasticsearch at {self.elasticsearch.hosts}, index {self.index}"] if self.elasticsearch else []
+        )
+
     def table(self, rollup: str = "") -> SqlConnection:
         """The database with the table of the windows, or of a roll-up, as its own. Only where there is a database."""
         if self.sql is None:
             message = "There is no SQL sink."
             raise ValueError(message)
         return replace(self.sql, metrics_table=rolled_up(self.sql.metrics_table, rollup))
+
+    def row_stores(self) -> list[Store]:
+        """The stores of windows, to be asked."""
+        stores: list[Store] = [] if self.sql is None else [SqlStore(self.sql)]
+        return stores + ([ElasticsearchStore(self.elasticsearch, self.index)] if self.elasticsearch else [])
 
     def write_rows(self, rollup: str = "") -> dict[str, beam.PTransform]:
         """The sinks of result rows, by label: of the windows, or of a roll-up."""
@@ -125,6 +141,12 @@ def sinks_of(options: PipelineOptions) -> Sinks:
         sql = embedded_database(options)
     rollups = tuple(periods.name for periods in rollups_of(options))
     return Sinks(sql, elasticsearch, chosen.elasticsearch_index, _dead_letters(options, sql), rollups)
+
+
+def names_servers(options: PipelineOptions) -> bool:
+    """Whether rows go to servers, and not to an SQLite file."""
+    chosen = options.view_as(OutputOptions)
+    return bool(chosen.mysql or chosen.elasticsearch)
 
 
 def dead_letters_of(options: PipelineOptions) -> SqlConnection | str:

@@ -64,7 +64,9 @@ class ProgressLine:
         return (records - before) / max(now - then, 0.001)
 
 
-def print_summary(output: OutputDir, counts: Counts, figures: Figures, seconds: float, *, sample: bool) -> None:
+def print_summary(
+    output: OutputDir, counts: Counts, figures: Figures, seconds: float, *, sample: bool, notes: Sequence[str] = ()
+) -> None:
     """Prints the top pages, what became of the records, where the results are and what to try next.
 
     Colours, box lines and shortened URLs on a terminal only; piped, plain lines with whole URLs. Nothing from the data is taken
@@ -73,8 +75,21 @@ def print_summary(output: OutputDir, counts: Counts, figures: Figures, seconds: 
     stream = sys.stdout
     pages = figures.top_pages[:_PAGES]
     head = _pages_in_box(pages, stream) if stream.isatty() else _pages_in_lines(pages)
-    rest = (_counts(counts, figures, seconds), _places(output), _next_steps(output, sample=sample))
-    text = "\n\n".join("\n".join(part) for part in (head, *rest) if part) + "\n"
+    stored = figures.over_time
+    rows = f"rows {stored.rows:,} in {stored.windows:,} windows" if stored else "rows 0: no clicks yet"
+    told = [*_counts(counts, seconds), rows, *notes]
+    _print(stream, (head, told, _places(output), _next_steps(output, sample=sample)))
+
+
+def print_server_summary(places: Sequence[str], counts: Counts, seconds: float, *, notes: Sequence[str] = ()) -> None:
+    """Prints what became of the records, and where the rows are. The figures are asked of the servers, by `query` or the page."""
+    first, *others = map(visible, places)
+    where = [f"Results: {first}", *(f"         {other}" for other in others)]
+    _print(sys.stdout, ([*_counts(counts, seconds), *notes], where))
+
+
+def _print(stream: TextIO, parts: Sequence[Sequence[str]]) -> None:
+    text = "\n\n".join("\n".join(part) for part in parts if part) + "\n"
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
@@ -124,7 +139,7 @@ def _fitted(text: str, cells: int) -> str:
     return cut
 
 
-def _counts(counts: Counts, figures: Figures, seconds: float) -> list[str]:
+def _counts(counts: Counts, seconds: float) -> list[str]:
     outcome = (
         f"accepted {counts.accepted:,} + rejected {counts.rejected:,} + too late {counts.too_late:,}"
         f"  ({seconds:.1f} s, {counts.read / max(seconds, 0.001):,.0f} records/s)"
@@ -139,8 +154,7 @@ def _counts(counts: Counts, figures: Figures, seconds: float) -> list[str]:
     if counts.rejected_by_reason:
         reasons = (f"{visible(reason)} {number:,}" for reason, number in counts.rejected_by_reason.items())
         lines.append(f"rejected: {', '.join(reasons)}")
-    stored = figures.over_time
-    return [*lines, f"rows {stored.rows:,} in {stored.windows:,} windows" if stored else "rows 0: no clicks yet"]
+    return lines
 
 
 def _places(output: OutputDir) -> list[str]:

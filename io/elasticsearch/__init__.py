@@ -3,13 +3,14 @@
 May import: `clickstream.transforms`' ground and the modules directly in `clickstream.io`.
 """
 
-from clickstream.io.elasticsearch.bulk_file import WriteBulkFile
+from clickstream.io.elasticsearch.bulk_file import WriteBulkFile, write_bulk_file
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, ask, perform
 from clickstream.io.elasticsearch.documents import WriteDocumentsToElasticsearch
 from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.index import check_elasticsearch, setup_elasticsearch
 from clickstream.io.elasticsearch.kibana import import_saved_objects
 from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, searched
+from clickstream.io.elasticsearch.row_settings import read_settings, write_settings
 from clickstream.io.elasticsearch.write import WriteToElasticsearch
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
     "check_index_name",
     "import_saved_objects",
     "perform",
+    "read_settings",
     "searched",
     "setup_elasticsearch",
+    "write_bulk_file",
+    "write_settings",
 ]

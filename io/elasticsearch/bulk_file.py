@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -89,3 +89,13 @@ def _joined(folder: str, pieces: list[str]) -> Path:
             with Path(piece).open("rb") as part:
                 shutil.copyfileobj(part, out, 1 << 20)
     return joined
+
+
+def write_bulk_file(path: Path, tables: Iterable[pa.Table], index: str) -> None:
+    """Writes tables of result rows to one file, as `WriteBulkFile` does; until it is whole, an earlier one stands."""
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    with unfinished.open("xb") as file:
+        for table in tables:
+            for actions in bulk.action_batches(table, check_index_name(index)):
+                file.write(bulk.action_bytes(actions))
+    unfinished.replace(path)

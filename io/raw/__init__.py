@@ -4,8 +4,17 @@ May import: `clickstream.transforms`' ground, the modules directly in `clickstre
 """
 
 from clickstream.io.raw.clicks import BUCKET_MS
+from clickstream.io.raw.lease import LeaseTakenError
 from clickstream.io.raw.read import ReadRawClicks
 from clickstream.io.raw.store import Bucket, RawStore, RawStoreConnection
 from clickstream.io.raw.write import WriteRawClicks
 
-__all__ = ["BUCKET_MS", "Bucket", "RawStore", "RawStoreConnection", "ReadRawClicks", "WriteRawClicks"]
+__all__ = [
+    "BUCKET_MS",
+    "Bucket",
+    "LeaseTakenError",
+    "RawStore",
+    "RawStoreConnection",
+    "ReadRawClicks",
+    "WriteRawClicks",
+]

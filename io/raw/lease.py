@@ -11,6 +11,10 @@ from clickstream.io.sql import SqlConnection, one_line_errors
 _WAIT_SECONDS, _HELD_SECONDS = 2, 30 * 86_400
 
 
+class LeaseTakenError(UserError):
+    """Another job holds the lease: it may pass by itself."""
+
+
 @contextmanager
 def sql_lease(connection: SqlConnection, table: str) -> Iterator[None]:
     """Holds the lease; it ends with the process or the connection, however they end.
@@ -25,7 +29,7 @@ def sql_lease(connection: SqlConnection, table: str) -> Iterator[None]:
 
 def taken(place: str) -> UserError:
     """What to say when another job holds the lease."""
-    return UserError(f"{place}: another job reprocesses it. Wait until it has ended.")
+    return LeaseTakenError(f"{place}: another job reprocesses it. Wait until it has ended.")
 
 
 @contextmanager

@@ -64,8 +64,9 @@ class _ReadSplit(beam.DoFn):
         self._store = self._connection.open()
 
     def process(self, split: Split) -> Iterator[Any]:
+        split_end = split.bucket_ms + BUCKET_MS if split.end_ms is None else split.end_ms
         for first, end, counted in self._parts:
-            if first < split.bucket_ms + BUCKET_MS and split.bucket_ms < end:
+            if first < split_end and split.bucket_ms < end:
                 for found in self._store.read(split, first, end):
                     clicks = self._others(found)
                     yield clicks if counted else beam.pvalue.TaggedOutput("before", clicks)

@@ -33,10 +33,19 @@ class Bucket(NamedTuple):
 
 
 class Split(NamedTuple):
-    """A part of the store that one worker reads: a bucket's shard, or all shards of it together (None)."""
+    """A part of the store that one worker reads: a bucket's shard, or all shards of it together (None); or a file (`part`) of any times.
+
+    Attributes:
+        bucket_ms: Where the times of its clicks begin, ms since the epoch.
+        shard: The shard of users.
+        end_ms: Where they end, not included; None: with the bucket.
+        part: The file.
+    """
 
     bucket_ms: int
     shard: int | None = None
+    end_ms: int | None = None
+    part: str | None = None
 
 
 class RawStore(Protocol):

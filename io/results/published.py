@@ -76,6 +76,7 @@ def _read(stretch: tuple[int, int], reader: Reader, window_seconds: int | None) 
 
 
 def _check_length(page: pa.Table, window_seconds: int | None) -> None:
+    page = page.filter(pc.greater(page["clicks"], 0))  # others are taken for none
     lengths = pc.unique(pc.subtract(page["window_end"].cast(pa.int64()), page["window_start"].cast(pa.int64())))
     other = [length / 1000 for length in lengths.to_pylist() if length != (window_seconds or 0) * 1000]
     if window_seconds is not None and other:

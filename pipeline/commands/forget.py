@@ -66,7 +66,7 @@ def _forget(work: Restating, store: RawStore, user: str) -> None:
     found = _clicks_of(store, user)
     clicks = [millis for times in found.values() for millis in times]
     work = replace(work, fewer=tuple(clicks))
-    covered = stretches(found, around_ms(work))
+    covered = stretches(found, around_ms(work.options))
     show_changes([change for stretch in covered for change in work.run(*stretch)], written=True)
     for bucket in found:
         store.delete_user(user, bucket)

@@ -12,6 +12,7 @@ from clickstream.io.results import RowFilter, read_elasticsearch_rows, read_sql_
 from clickstream.pipeline.options import ClickOptions, OutputOptions, RangeOptions, read_options, tracking_of
 from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table
+from clickstream.pipeline.row_settings import check_url_setting
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
 from clickstream.transforms.answer import COLUMNS, Totals
 from clickstream.transforms.parse import UrlError, normalise_url
@@ -38,7 +39,13 @@ def main(argv: Sequence[str]) -> int:
         UserError: An option is wrong, or the store can't be read.
     """
     options = read_options(argv, "query")
+    output = options.view_as(OutputOptions)
+    if output.mysql and output.elasticsearch:
+        message = "--mysql and --elasticsearch hold the same rows: name the one to ask."
+        raise UserError(message)
     wanted, totals = row_filter(options), Totals()
+    if wanted.url is not None:  # under which it is stored depends on a setting
+        check_url_setting(options)
     for page in _rows(options, wanted):
         totals.add(page)
     form = answer_json if options.view_as(QueryOptions).format == "json" else answer_table
@@ -77,9 +84,6 @@ def row_filter(options: PipelineOptions) -> RowFilter:
 
 def _rows(options: PipelineOptions, wanted: RowFilter) -> Iterator[pa.Table]:
     output = options.view_as(OutputOptions)
-    if output.mysql and output.elasticsearch:
-        message = "--mysql and --elasticsearch hold the same rows: name the one to ask."
-        raise UserError(message)
     if output.elasticsearch:
         connection = elasticsearch_of(options)
         return read_elasticsearch_rows(connection, output.elasticsearch_index, wanted, COLUMNS)

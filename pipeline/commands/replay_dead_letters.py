@@ -1,7 +1,8 @@
 """`replay-dead-letters`: the stored bytes through the same parse again; what is now accepted is counted, and no dead letter any more.
 
-A window's numbers can't be mended by adding to them (a user may be known there already). Of a run over logs, the input is read
-again, whole, and its rows replace the smaller ones. What a live job rejected goes back into its topic: see `replay_to_topic`.
+A window's numbers can't be mended by adding to them (a user may be known there already). Of runs over logs, the records are one piece
+more, whose windows are computed from all clicks that are kept; with --raw_store=none the input is read again, whole. What a live job
+rejected goes back into its topic: see `replay_to_topic`.
 Bytes that were withheld (--hash_user_ids) are no click's; a pseudonym in others stands for itself, so what they are judged to be doesn't change.
 """
 
@@ -12,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
-from clickstream.pipeline.batch_job import report, run_batch
+from clickstream.pipeline.batch_job import BatchRun, report, run_batch
 from clickstream.pipeline.options import (
     ClickOptions,
     KafkaOptions,
@@ -25,6 +27,7 @@ from clickstream.pipeline.options import (
     read_options,
 )
 from clickstream.pipeline.output_dir import SHAPING, OutputDir
+from clickstream.pipeline.raw_store import raw_store_of
 from clickstream.pipeline.replay_to_topic import replay_to_topic
 from clickstream.pipeline.settings import parse_options
 from clickstream.transforms import ParseOptions, RawBatch
@@ -60,20 +63,35 @@ def replay_from_logs(argv: Sequence[str]) -> int:
     earlier = [f"--{name}={run[name]}" for name in SHAPING if name != "sample" and run.get(name) is not None]
     options = read_options([*earlier, *argv])
     database = SqlConnection("sqlite", str(output.database.absolute()))
-    accepted = [key for page in read_dead_letters(database) for key in accepted_keys(page, parse_options(options))]
+    accepted = [
+        letter for page in read_dead_letters(database) for letter in accepted_letters(page, parse_options(options))
+    ]
     if accepted:
         started = time.monotonic()
-        counts = run_batch(options, output, run["input"] or str(output.sample))
-        delete_dead_letters(database, accepted)
-        report(output, counts, time.monotonic() - started, sample=run["sample"])
+        done = _count(options, output, run["input"], [raw for _, raw in accepted])
+        delete_dead_letters(database, [key for key, _ in accepted])
+        report(options, output, done, time.monotonic() - started)
     sys.stdout.write(f"Dead letters now accepted and counted: {len(accepted)}\n")
     return 0
 
 
-def accepted_keys(page: pa.Table, options: ParseOptions) -> Iterator[bytes]:
-    """The keys of the dead letters that the parse takes for clicks today."""
+def _count(options: PipelineOptions, output: OutputDir, pattern: str | None, records: list[bytes]) -> BatchRun:
+    """Counts records as a piece more of the log; where no clicks are kept, by reading all of it again."""
+    if raw_store_of(options) is None:
+        return run_batch(options, output, pattern or str(output.sample))
+    # Of the same name and content each time: if the last attempt has counted them, they are known.
+    output.replayed.write_bytes(b"".join(record + b"\n" for record in records))
+    done = run_batch(options, output, str(output.replayed), parse=replace(parse_options(options), user_key=None))
+    output.replayed.unlink()
+    return done
+
+
+def accepted_letters(page: pa.Table, options: ParseOptions) -> Iterator[tuple[bytes, bytes]]:
+    """The keys and records of the dead letters that the parse takes for clicks today."""
     numbers = range(page.num_rows)
     batch, options = RawBatch(page["raw"].to_pylist(), "replay", numbers), replace(options, user_key=None)
     parsed = parse_clicks(batch, options, now_ms=int(time.time() * 1000))
     refused = set(parsed.rejected["position"].to_pylist())
-    yield from (page["dead_letter_id"][number].as_py() for number in numbers if number not in refused)
+    for number in numbers:
+        if number not in refused:
+            yield page["dead_letter_id"][number].as_py(), page["raw"][number].as_py()

@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -24,6 +26,8 @@ from clickstream.pipeline.options import (
 )
 from clickstream.pipeline.raw_store import expire
 from clickstream.pipeline.restating import Restating, around_ms, begin, leased, stretches
+from clickstream.pipeline.row_settings import change_settings
+from clickstream.pipeline.sinks import Sinks
 from clickstream.pipeline.watch import stop_on_signals
 
 
@@ -36,6 +40,11 @@ class ReprocessOptions(PipelineOptions):
         # Beam's options for Dataflow have this one too; where both are read, theirs stands, and wants a value.
         with suppress(argparse.ArgumentError):
             add("--dry_run", nargs="?", const="true", help="list what would change, and write nothing")
+        add(
+            "--change_settings",
+            action="store_true",
+            help="restate all rows under the settings given, whatever they were before; without --from and --to",
+        )
         add(
             "--every",
             type=duration,
@@ -55,10 +64,47 @@ def main(argv: Sequence[str]) -> int:
     """
     options = read_options(["--dry_run=true" if given == "--dry_run" else given for given in argv], "reprocess")
     asked = options.view_as(ReprocessOptions)
-    work = begin(options, write=not asked.dry_run)
+    work = begin(options, write=not asked.dry_run, check=not asked.change_settings)
+    if asked.change_settings:
+        return _change_settings(work)
     if asked.every is None:
         return _once(work, *range_of(options))
     return _go_on(work, asked.every)
+
+
+def _change_settings(work: Restating) -> int:
+    """Restates all that is published. If it ends early, it is to be run again: until then the old settings stay noted."""
+    work = replace(work, changing=True)
+    with leased(work) as store:
+        buckets = store.buckets()
+        show_changes(work.run(*all_of(work.sinks, buckets)), written=work.write)
+        if work.write:
+            change_settings(work.options, work.sinks)
+        _remember(work, store, buckets)
+    return 0
+
+
+def all_of(sinks: Sinks, buckets: Sequence[Bucket]) -> tuple[int, int]:
+    """From the first to the last of what is published and what is kept, ms since the epoch.
+
+    Raises:
+        UserError: Windows are published whose clicks aren't kept: they would be lost.
+    """
+    published = [extent for store in sinks.row_stores() if (extent := store.extent())]
+    if not buckets:
+        message = "The raw store is empty: there is nothing to restate the rows from."
+        raise UserError(message)
+    first, end = buckets[0].start_ms, buckets[-1].start_ms + BUCKET_MS
+    for extent in published:
+        start = round(extent.first.timestamp() * 1000)
+        if start + extent.window_seconds * 1000 <= first:
+            message = (
+                f"Windows from {extent.first:%Y-%m-%dT%H:%M:%SZ} on are published, but clicks are kept from "
+                f"{datetime.fromtimestamp(first / 1000, timezone.utc):%Y-%m-%dT%H:%M:%SZ} on: write to other tables."
+            )
+            raise UserError(message)
+        first, end = min(first, start), max(end, round(extent.last.timestamp() * 1000))
+    return first, end
 
 
 def _once(work: Restating, start_ms: int, end_ms: int) -> int:
@@ -94,6 +140,6 @@ def _go_on(work: Restating, every: float) -> int:
 
 def _run_over_new(work: Restating, store: RawStore) -> None:
     new = [bucket for bucket in store.buckets() if bucket.is_new]
-    covered = stretches([bucket.start_ms for bucket in new], around_ms(work))
+    covered = stretches([bucket.start_ms for bucket in new], around_ms(work.options))
     show_changes([change for stretch in covered for change in work.run(*stretch)], written=work.write)
     _remember(work, store, new)

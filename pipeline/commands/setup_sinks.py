@@ -66,8 +66,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(message)
     sinks.set_up(renew=True, index_settings=settings)
     set_up_raw_store(raw_store)
-    places = [sinks.sql.place] if sinks.sql else []
-    places += [f"Elasticsearch at {sinks.elasticsearch.hosts}, index {sinks.index}"] if sinks.elasticsearch else []
+    places = sinks.places()
     places += [f"raw store {options.view_as(RawStoreOptions).raw_store}"] if raw_store else []
     sys.stdout.write("".join(f"Ready: {place}\n" for place in places))
     if kibana and sinks.elasticsearch:

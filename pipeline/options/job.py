@@ -242,9 +242,9 @@ class RawStoreOptions(PipelineOptions):
         add = parser.add_argument
         add(
             "--raw_store",
-            choices=("mysql", "sqlite", "cassandra", "hbase", "none"),
-            default="none",
-            help="mysql: the database of --mysql; sqlite: a file in --output_dir",
+            choices=("files", "mysql", "sqlite", "cassandra", "hbase", "none"),
+            help="files: in --output_dir, for logs; mysql: the database of --mysql; sqlite: a file in --output_dir "
+            "(default: files for logs, so that runs over pieces add up; none for Kafka)",
         )
         add(
             "--raw_table",

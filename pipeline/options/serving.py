@@ -41,9 +41,9 @@ _TABLE: tuple[tuple[str, Iterable[str]], ...] = (
     ("elasticsearch_index", _ALL - {REPLAY}),
     (
         "elasticsearch elasticsearch_api_key elasticsearch_user elasticsearch_password elasticsearch_ca",
-        _ALL - {BATCH, REPLAY},
+        _ALL - {REPLAY},
     ),
-    ("dead_letters", {*_KAFKA, REPROCESS, FORGET, PAGE, SETUP, REPLAY}),
+    ("dead_letters", {*_KAFKA, BATCH, REPROCESS, FORGET, PAGE, SETUP, REPLAY}),
     (
         "raw_store raw_table cassandra cassandra_keyspace cassandra_user cassandra_password cassandra_ca hbase",
         {*_COMPUTE, SETUP},
@@ -55,7 +55,7 @@ _TABLE: tuple[tuple[str, Iterable[str]], ...] = (
     ("page_port page_host page_token", {*_SHOWN, PAGE}),
     ("health", {PAGE}),
     ("from to", {REPROCESS, VERIFY, QUERY}),
-    ("every", {REPROCESS}),
+    ("every change_settings", {REPROCESS}),
     ("dry_run", {REPROCESS, DATAFLOW}),
     ("user", {FORGET}),
     ("url country format", {QUERY}),
@@ -75,11 +75,6 @@ _CURES: dict[str, tuple[tuple[str, str], ...]] = {
             "bootstrap_servers topic group_id start until disorder idle",
             "it reads a topic: give --bootstrap_servers and --topic too, or leave it out.",
         ),
-        (
-            "elasticsearch elasticsearch_api_key elasticsearch_user elasticsearch_password elasticsearch_ca",
-            "its documents go to a file, elasticsearch.ndjson in --output_dir: leave it out.",
-        ),
-        ("dead_letters", "they go where the rows go: leave it out."),
     ),
     LIVE: (("input", "clicks come from the topic: leave it out, or --bootstrap_servers and --topic."),),
     UNTIL: (

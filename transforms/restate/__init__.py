@@ -5,5 +5,6 @@ May import: the modules directly in `clickstream.transforms`.
 
 from clickstream.transforms.restate.changes import WindowChange
 from clickstream.transforms.restate.step import RestateRows
+from clickstream.transforms.restate.whole import OnlyWhole, reached
 
-__all__ = ["RestateRows", "WindowChange"]
+__all__ = ["OnlyWhole", "RestateRows", "WindowChange", "reached"]

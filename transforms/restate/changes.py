@@ -81,7 +81,7 @@ def _side_by_side(right: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
     """All keys of both, the published version, and what is wrong: `missing`, `differing`, `needless` or null."""
     both = right.join(published, on=_KEY, how="full", suffix="_published", coalesce=True)
     there, wanted = pl.col("clicks_published").fill_null(0) > 0, pl.col("version").is_not_null()
-    differs = pl.any_horizontal(_differs(name) for name in _FIGURES)
+    differs = pl.any_horizontal(_differs(name) for name in ("window_end", *_FIGURES))
     wrong = (
         pl.when(wanted & ~there)
         .then(pl.lit("missing"))

@@ -26,9 +26,11 @@ class RestateRows(beam.PTransform):
 
     Attributes:
         fewer: As of `restate`, by the window's start in ms since the epoch; 0 for others.
+        keep_fuller: Whether a window of which more is published is left as it is.
     """
 
     fewer: Mapping[int, int] = field(default_factory=dict)
+    keep_fuller: bool = True
 
     def __ror__(self, inputs: Any, label: str | None = None) -> Any:
         # Beam takes a dict of PCollections, not one within it.
@@ -45,7 +47,9 @@ class RestateRows(beam.PTransform):
             for name in [names[label]]
         ]
         stores = [name for name in names.values() if name != _COMPUTED]
-        compare = beam.ParDo(_Restate(stores, self.fewer)).with_output_types(pa.Table, changes=WindowChange)
+        compare = beam.ParDo(_Restate(stores, self.fewer, keep_fuller=self.keep_fuller)).with_output_types(
+            pa.Table, changes=WindowChange
+        )
         return (
             tuple(by_window)
             | "All" >> beam.Flatten()
@@ -60,15 +64,16 @@ def _by_window(rows: pa.Table, name: str) -> Iterator[tuple[int, tuple[str, pa.T
 
 
 class _Restate(beam.DoFn):
-    def __init__(self, stores: list[str], fewer: Mapping[int, int]) -> None:
+    def __init__(self, stores: list[str], fewer: Mapping[int, int], *, keep_fuller: bool) -> None:
         self._stores, self._fewer = stores, fewer
+        self._default = 0 if keep_fuller else 1 << 62
 
     def process(self, window: tuple[int, Iterable[tuple[str, pa.Table]]]) -> Iterator[Any]:
         tables: dict[str, list[pa.Table]] = {name: [] for name in (_COMPUTED, *self._stores)}
         for name, rows in window[1]:
             tables[name].append(rows.select(PAGE_METRICS_SCHEMA.names))
         merged = {name: pa.concat_tables([PAGE_METRICS_SCHEMA.empty_table(), *parts]) for name, parts in tables.items()}
-        restated = restate(merged.pop(_COMPUTED), merged, fewer=self._fewer.get(window[0], 0))
+        restated = restate(merged.pop(_COMPUTED), merged, fewer=self._fewer.get(window[0], self._default))
         if restated.rows.num_rows:
             yield restated.rows
         for change in restated.changes:
