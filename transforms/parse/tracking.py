@@ -62,11 +62,12 @@ class TrackingParameters:
         names, prefixes = set(self.names), set(self.prefixes)
         for change in changes:
             name = change.removeprefix("+").removeprefix("-").lower()
-            found, key = (prefixes, name[:-1]) if name.endswith("*") else (names, name)
+            begins = name.endswith("*")
+            found, listed, key = (prefixes, self.prefixes, name[:-1]) if begins else (names, self.names, name)
             if not key or any(character in key for character in "*&=#"):
                 message = f"{change!r} names no parameter: write +name, -name, or +name* for all that begin so"
                 raise ValueError(message)
-            if change.startswith("-") and not {key} & {*found, *self.names, *self.prefixes}:
+            if change.startswith("-") and key not in found and key not in listed:
                 message = f"{change!r} is none of the tracking parameters"
                 raise ValueError(message)
             (found.discard if change.startswith("-") else found.add)(key)
