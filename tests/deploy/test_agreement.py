@@ -144,7 +144,7 @@ def test_units_load_the_secrets_that_are_named(path) -> None:
 def test_the_page_asks_the_job(job, page, host) -> None:
     asked, asking = command_of(job), command_of(page)
     assert value(asking, "--health") == f"http://{host}:{value(asked, '--health_port')}"
-    for option in ("--mysql", "--mysql_password", "--window_seconds"):
+    for option in ("--mysql", "--mysql_password"):
         assert value(asking, option) == value(asked, option)
 
 
