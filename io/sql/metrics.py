@@ -1,4 +1,4 @@
-"""The SQL sink of page metrics, for SQLite, MySQL and MariaDB, and by name all else that there is about SQL.
+"""The SQL sink of page metrics, for SQLite, MySQL and MariaDB.
 
 Writes are idempotent, so whatever goes wrong in between, the whole batch is sent again.
 """
@@ -12,35 +12,7 @@ import pyarrow as pa
 from clickstream.io.sql import tables
 from clickstream.io.sql.bundle import WriteTables, check_options
 from clickstream.io.sql.connection import SqlConnection
-from clickstream.io.sql.dead_letters import (
-    DEAD_LETTER_SCHEMA,
-    ReadDeadLettersFromSql,
-    WriteDeadLettersToSql,
-    delete_dead_letters,
-    read_dead_letters,
-)
-from clickstream.io.sql.errors import Verdict, judge, one_line_errors
-from clickstream.io.sql.setup import check_sql, execute_as_is, setup_sql, take_turn
-from clickstream.io.sql.writer import Refused, SqlWriter, dead_letters_writer, metrics_writer
-
-__all__ = [
-    "DEAD_LETTER_SCHEMA",
-    "ReadDeadLettersFromSql",
-    "SqlConnection",
-    "Verdict",
-    "WriteDeadLettersToSql",
-    "WriteToSql",
-    "check_sql",
-    "dead_letters_writer",
-    "delete_dead_letters",
-    "execute_as_is",
-    "judge",
-    "metrics_writer",
-    "one_line_errors",
-    "read_dead_letters",
-    "setup_sql",
-    "take_turn",
-]
+from clickstream.io.sql.writer import Refused, SqlWriter, metrics_writer
 
 
 class _WriteMetrics(WriteTables):

@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PortableOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.flink import FlinkCluster
-from clickstream.io.sql.metrics import SqlConnection
+from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.commands.flink import checkpoint_place
 from clickstream.pipeline.jobs import wire

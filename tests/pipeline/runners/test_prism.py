@@ -16,7 +16,7 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
 
 from clickstream.io.errors import UserError
-from clickstream.io.sql.metrics import SqlConnection
+from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.commands.live import _engine
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import live_job
