@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Characters = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 _NEWLINE = b"\n"
 _LINE_END, _SPACE, _BACKSLASH, _OPEN, _CLOSE = b"\n \\{}"
@@ -27,6 +29,21 @@ def places(characters: Characters, wanted: Callable[[Characters], Mask]) -> Plac
     blocks = range(0, len(characters), _BLOCK)
     found = [wanted(characters[start : start + _BLOCK]).nonzero()[0] + start for start in blocks]
     return np.concatenate([np.empty(0, np.int64), *found])
+
+
+def cut_texts(characters: Characters, starts: Places, ends: Places, given: Mask | None = None) -> pa.StringArray:
+    """The texts between these places, which ascend; null where none is given."""
+    count = len(starts)
+    offsets = np.zeros(2 * count + 1, np.int32)
+    offsets[:-1:2], offsets[1::2], offsets[-1] = starts, ends, ends.max(initial=0)
+    texts_and_gaps = pa.StringArray.from_buffers(2 * count, pa.py_buffer(offsets), pa.py_buffer(characters))
+    absent = None if given is None or given.all() else ~given
+    return texts_and_gaps.take(pa.array(np.arange(0, 2 * count, 2), mask=absent))
+
+
+def in_one(texts: pa.Array, between: str | bytes) -> Any:
+    """The texts in one, or bytes in one."""
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), between)[0].as_py()
 
 
 class Lines(Sequence[bytes]):
@@ -56,6 +73,15 @@ class Lines(Sequence[bytes]):
         fewer = object.__new__(Lines)
         fewer._text, fewer.ends, fewer.starts = self._text, self.ends[:count], self.starts[:count]
         return fewer
+
+    def only(self, rows: Places) -> "Lines":
+        """These lines only, in a text of their own; their numbers ascend."""
+        whole = cut_texts(self.characters, self.starts[rows], self.ends[rows]).cast(pa.binary())
+        return Lines(in_one(whole, _NEWLINE) + _NEWLINE * bool(len(rows)))
+
+    def places_of(self, character: int) -> Places:
+        """Where in the text a character stands."""
+        return places(self.characters, lambda block: block == character)
 
     def objects(self, start: int, end: int) -> bytes | None:
         """The lines `[start, end)` as they stand, if no JSON value can reach over the end of a line; else None.

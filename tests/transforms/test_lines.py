@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.transforms.lines import Lines, as_lines, total_bytes
-from clickstream.transforms.parse.decode import decode_records
+from clickstream.transforms.parse.reader import KnownShapes, read_records
 
 texts = st.lists(st.sampled_from([b"\n", b"", b"a", b"{}", b'{"a":', b"1}", b"\r", b" ", b"\xff"])).map(b"".join)
 
@@ -40,8 +40,8 @@ PIECES = [CLICK, CLICK[:14], CLICK[14:], b"{}", b"{", b"}", b'{"a":', b"\n", b" 
 
 @given(st.lists(st.sampled_from(PIECES)).map(b"".join))
 def test_lines_are_decoded_as_each_is_alone(text) -> None:
-    together = decode_records(Lines(text), ["url"])
-    alone = [decode_records([line], ["url"]) for line in split(text)]
+    together = read_records(Lines(text), ["url"], KnownShapes())
+    alone = [read_records([line], ["url"], KnownShapes()) for line in split(text)]
     assert list(together.kept) == [number for number, one in enumerate(alone) if len(one.kept)]
     assert {r.number: r.reason for r in together.refused} == {
         n: r.reason for n, one in enumerate(alone) for r in one.refused
@@ -64,12 +64,12 @@ def test_records_are_lines_unless_one_holds_a_line_end(values) -> None:
 @pytest.mark.parametrize("half", range(1, len(CLICK)))
 def test_a_click_over_two_lines_is_none_even_if_another_line_makes_up_for_it(half) -> None:
     values = [CLICK[:half], CLICK[half:], CLICK, CLICK + CLICK]
-    decoded = decode_records(Lines(b"\n".join(values)), ["url"])
+    decoded = read_records(Lines(b"\n".join(values)), ["url"], KnownShapes())
     assert list(decoded.kept) == [2]
     assert [refusal.number for refusal in decoded.refused] == [0, 1, 3]
 
 
 def test_a_record_that_holds_line_ends_is_one_record() -> None:
-    decoded = decode_records([CLICK.replace(b",", b",\n"), CLICK, CLICK + b"\n" + CLICK], ["url"])
+    decoded = read_records([CLICK.replace(b",", b",\n"), CLICK, CLICK + b"\n" + CLICK], ["url"], KnownShapes())
     assert list(decoded.kept) == [0, 1]
     assert [(r.number, r.reason) for r in decoded.refused] == [(2, "invalid_json")]

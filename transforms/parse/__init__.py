@@ -6,6 +6,7 @@ May import: the modules directly in `clickstream.transforms`.
 from clickstream.transforms.parse.clicks import ALL_COLUMNS, METRIC_COLUMNS, ParseOptions, parse_clicks
 from clickstream.transforms.parse.event_time import LatestEventTime
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
+from clickstream.transforms.parse.reader import KnownShapes
 from clickstream.transforms.parse.step import BatchClicks, ParseClicks
 from clickstream.transforms.parse.tracking import DEFAULT_TRACKING, TrackingParameters
 from clickstream.transforms.parse.urls import UrlError, normalise_url
@@ -15,6 +16,7 @@ __all__ = [
     "DEFAULT_TRACKING",
     "METRIC_COLUMNS",
     "BatchClicks",
+    "KnownShapes",
     "LatestEventTime",
     "ParseClicks",
     "ParseOptions",

@@ -1,18 +1,70 @@
 """What a decoded record must satisfy beyond its types, checked a column at a time. The first check that fails gives the reason."""
 
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
-from clickstream.transforms.parse.columns import Column, are_given, are_none, as_array
-from clickstream.transforms.parse.decode import Refusal
+from clickstream.transforms.limits import LONGEST_SECONDS, MAX_COUNTRY_LENGTH, MAX_TEXT_LENGTH
+from clickstream.transforms.parse.reader import Column, Decoded, Refusal
 from clickstream.transforms.parse.times import Millis, to_epoch_ms
 from clickstream.transforms.parse.urls import UrlError, UrlForm
-from clickstream.transforms.schema import UTC_MS
+from clickstream.transforms.schema import CLICK_SCHEMA, UTC_MS
 
 Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
+
+
+class Bounds(NamedTuple):
+    """The times, ms since the epoch, within which clicks must lie."""
+
+    earliest: float
+    latest: float
+
+
+class Checked(NamedTuple):
+    """The clicks (CLICK_SCHEMA's chosen columns), each one's number in its batch, and the others."""
+
+    clicks: pa.Table
+    kept: Numbers
+    refused: list[Refusal]
+
+
+def check_clicks(decoded: Decoded, names: Sequence[str], bounds: Bounds, form: UrlForm) -> Checked:
+    """All checks of a batch's decoded records, in one pass.
+
+    Args:
+        decoded: Records with the fields that are checked, and those of `names`.
+        names: The columns of CLICK_SCHEMA to make.
+        bounds: Clicks outside of these are refused.
+        form: The form of URLs.
+    """
+    raw = decoded.fields
+    checks = Checks(len(decoded.kept))
+    millis = check_timestamps(raw["timestamp"], checks, earliest=bounds.earliest, latest=bounds.latest)
+    columns = {
+        "timestamp": pa.array(millis).cast(UTC_MS),
+        "user_id": check_required_text("user_id", raw["user_id"], checks),
+        "country": check_required_text("country", raw["country"], checks, MAX_COUNTRY_LENGTH),
+        "url": check_urls(raw["url"], checks, form),
+        "session_end": check_session_ends(raw["session_end"], checks, millis),
+    }
+    if "row_key" in names:
+        columns["row_key"] = _row_keys(raw["row_key"], columns)
+    table = pa.table({name: columns.get(name, raw[name]) for name in names}, schema=click_schema(names))
+    refused, passed = checks.refusals(decoded.kept), checks.passed
+    if passed is None:
+        return Checked(table, decoded.kept, refused)
+    return Checked(table.filter(passed), decoded.kept[passed], refused)
+
+
+def click_schema(names: Sequence[str]) -> pa.Schema:
+    """These columns of CLICK_SCHEMA."""
+    return pa.schema([CLICK_SCHEMA.field(name) for name in names])
 
 
 class Checks:
@@ -53,9 +105,9 @@ def check_timestamps(raw: Column, checks: Checks, *, earliest: float, latest: fl
 
 def check_session_ends(raw: Column, checks: Checks, start: Millis) -> pa.Array:
     """Ends of sessions where given; refuses what is no time, or lies before the click."""
-    if are_none(raw):
+    given = np.asarray(raw.is_valid()) if isinstance(raw, pa.Array) else np.array([end is not None for end in raw])
+    if not given.any():
         return pa.nulls(len(raw), UTC_MS)
-    given = are_given(raw)
     end, valid = to_epoch_ms(raw)
     checks.refuse(
         given & ~valid, "invalid_session_end", "session_end is no ISO 8601 time, epoch seconds or epoch milliseconds"
@@ -66,18 +118,18 @@ def check_session_ends(raw: Column, checks: Checks, start: Millis) -> pa.Array:
     return pa.array(end, mask=~(given & valid)).cast(UTC_MS)
 
 
-def check_required_text(name: str, raw: Column, checks: Checks, longest: int = MAX_TEXT_LENGTH) -> pa.Array:
+def check_required_text(name: str, raw: pa.StringArray, checks: Checks, longest: int = MAX_TEXT_LENGTH) -> pa.Array:
     """A text that must be there; refuses blank and overlong ones. White space around it is dropped, so that one country is one row."""
-    texts = pc.utf8_trim_whitespace(as_array(raw, pa.string()))
+    texts = pc.utf8_trim_whitespace(raw)
     lengths = np.asarray(pc.utf8_length(texts))
     checks.refuse(lengths == 0, f"empty_{name}", f"{name} is empty or blank")
     checks.refuse(lengths > longest, "field_too_long", f"{name} is longer than {longest} characters")
     return texts
 
 
-def check_urls(raw: Column, checks: Checks, form: UrlForm) -> pa.Array:
+def check_urls(raw: pa.StringArray, checks: Checks, form: UrlForm) -> pa.Array:
     """URLs in the form under which they are counted; refuses what is no http(s) URL."""
-    texts = as_array(raw, pa.string()).dictionary_encode()
+    texts = raw.dictionary_encode()
     urls = pa.array(form.all_of(texts.dictionary.to_pylist()), pa.string()).take(texts.indices)
     reasons: dict[tuple[str, str], list[int]] = {}
     for number in np.flatnonzero(np.asarray(pc.binary_length(urls)) == 0).tolist():
@@ -96,3 +148,15 @@ def _why_refused(url: str, form: UrlForm) -> tuple[str, str]:
         return error.reason, str(error)
     message = "a URL was refused that is none to refuse"
     raise AssertionError(message)
+
+
+def _row_keys(given: pa.Array, columns: dict[str, pa.Array]) -> pa.Array:
+    """Keys as given; a missing or empty one is derived from user, time and URL, so that replays agree."""
+    absent = pc.equal(pc.fill_null(given, ""), "")
+    derived = [_row_key(columns, index) for index in np.flatnonzero(np.asarray(absent)).tolist()]
+    return pc.replace_with_mask(given, absent, pa.array(derived, pa.string())) if derived else given
+
+
+def _row_key(columns: dict[str, pa.Array], index: int) -> str:
+    user, time, url = (columns[name][index] for name in ("user_id", "timestamp", "url"))
+    return blake2b("\0".join((user.as_py(), str(time.value), url.as_py())).encode(), digest_size=16).hexdigest()

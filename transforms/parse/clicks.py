@@ -1,29 +1,26 @@
 """Raw records to click columns: every record ends as exactly one click, too late or not, or one rejected record with its reason."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from hashlib import blake2b
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from clickstream.transforms.limits import MAX_COUNTRY_LENGTH
 from clickstream.transforms.parse import checks as check
-from clickstream.transforms.parse.columns import as_array
-from clickstream.transforms.parse.decode import Decoded, Refusal, decode_records
 from clickstream.transforms.parse.faults import FAULT, narrowed
 from clickstream.transforms.parse.hidden_ids import stand_in, without_ids
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
+from clickstream.transforms.parse.reader import KnownShapes, Refusal, read_records
 from clickstream.transforms.parse.times import LATEST_MS, Millis
 from clickstream.transforms.parse.tracking import DEFAULT_TRACKING, TrackingParameters
 from clickstream.transforms.parse.urls import UrlForm
 from clickstream.transforms.periods import Periods
-from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, UTC_MS, BatchProgress, RawBatch
+from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, BatchProgress, RawBatch
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 ALL_COLUMNS = tuple(CLICK_SCHEMA.names)
@@ -102,7 +99,12 @@ class ParsedBatch(NamedTuple):
 
 
 def parse_clicks(
-    batch: RawBatch, options: ParseOptions, *, now_ms: int, pseudonyms: Pseudonyms | None = None
+    batch: RawBatch,
+    options: ParseOptions,
+    *,
+    now_ms: int,
+    pseudonyms: Pseudonyms | None = None,
+    shapes: KnownShapes | None = None,
 ) -> ParsedBatch:
     """Decodes, checks and normalises a batch of raw records. Never raises for a record's content.
 
@@ -111,6 +113,7 @@ def parse_clicks(
         options: What counts as a click.
         now_ms: The present, ms since the epoch: where `max_event_age_seconds` and `max_clock_skew_seconds` count from.
         pseudonyms: With these, no result holds a user's id as it came, rejected records neither.
+        shapes: What earlier batches' records looked like, to be kept from one to the next: it saves time, and changes nothing else.
 
     Returns:
         Each record exactly once, among clicks, too late or rejected, whatever its neighbours are. Order is kept.
@@ -121,20 +124,26 @@ def parse_clicks(
     if options.user_key is not None and pseudonyms is None:
         message = "parse_clicks: the options have a user_key; hand over pseudonyms=Pseudonyms(options.user_key())."
         raise ValueError(message)
-    parts = narrowed(
-        batch,
-        lambda part: _parse(part, options, now_ms, pseudonyms),
-        lambda part, detail: _refused_whole(part, options, pseudonyms, detail),
-    )
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    parse = partial(_parse, options=options, now_ms=now_ms, pseudonyms=pseudonyms, shapes=shapes or KnownShapes())
+    try:
+        return parse(batch)
+    except Exception as error:
+        refuse = partial(_refused_whole, options=options, pseudonyms=pseudonyms)
+        return _joined(narrowed(batch, error, parse, refuse))
 
 
-def _parse(batch: RawBatch, options: ParseOptions, now_ms: int, pseudonyms: Pseudonyms | None) -> ParsedBatch:
+def _parse(
+    batch: RawBatch, options: ParseOptions, now_ms: int, pseudonyms: Pseudonyms | None, shapes: KnownShapes
+) -> ParsedBatch:
     fields = dict.fromkeys((*_CHECKED, *options.columns))
-    decoded = decode_records(batch.values, list(fields), max_record_bytes=options.max_record_bytes)
+    decoded = read_records(batch.values, list(fields), shapes, max_record_bytes=options.max_record_bytes)
     if pseudonyms is not None:
         pseudonyms.hide(decoded.fields)
-    clicks, numbers, refused = _check(decoded, options, now_ms)
+    age, skew = options.max_event_age_seconds, options.max_clock_skew_seconds
+    earliest = -math.inf if age is None else now_ms - age * 1000
+    latest = math.inf if skew is None else now_ms + skew * 1000
+    bounds, form = check.Bounds(earliest, latest), UrlForm(options.normalise_urls, options.tracking)
+    clicks, numbers, refused = check.check_clicks(decoded, options.columns, bounds, form)
     late = _too_late(clicks, batch.watermark, options)
     on_time, too_late = clicks, clicks.slice(0, 0)
     if late.any():
@@ -144,9 +153,9 @@ def _parse(batch: RawBatch, options: ParseOptions, now_ms: int, pseudonyms: Pseu
     return ParsedBatch(on_time, too_late, rejected, _progress(batch, on_time, numbers, options), before)
 
 
-def _refused_whole(batch: RawBatch, options: ParseOptions, pseudonyms: Pseudonyms | None, detail: str) -> ParsedBatch:
+def _refused_whole(batch: RawBatch, detail: str, options: ParseOptions, pseudonyms: Pseudonyms | None) -> ParsedBatch:
     """A batch of one record, for which the program failed."""
-    none = _schema(options.columns).empty_table()
+    none = check.click_schema(options.columns).empty_table()
     rejected = _rejected(batch, [Refusal(0, FAULT, detail)], pseudonyms)
     return ParsedBatch(none, none, rejected, _progress(batch, none, np.empty(0, np.int64), options), none)
 
@@ -156,48 +165,6 @@ def _joined(parts: list[ParsedBatch]) -> ParsedBatch:
     tables = (pa.concat_tables(each) for each in (clicks, too_late, rejected, before))
     on_time, late, refused, earlier = (table.combine_chunks() for table in tables)
     return ParsedBatch(on_time, late, refused, [each for some in progress for each in some], earlier)
-
-
-def _check(decoded: Decoded, options: ParseOptions, now_ms: int) -> tuple[pa.Table, Numbers, list[Refusal]]:
-    raw = decoded.fields
-    checks = check.Checks(len(decoded.kept))
-    age, skew = options.max_event_age_seconds, options.max_clock_skew_seconds
-    earliest = -math.inf if age is None else now_ms - age * 1000
-    latest = math.inf if skew is None else now_ms + skew * 1000
-    millis = check.check_timestamps(raw["timestamp"], checks, earliest=earliest, latest=latest)
-    columns = {
-        "timestamp": pa.array(millis).cast(UTC_MS),
-        "user_id": check.check_required_text("user_id", raw["user_id"], checks),
-        "country": check.check_required_text("country", raw["country"], checks, MAX_COUNTRY_LENGTH),
-        "url": check.check_urls(raw["url"], checks, UrlForm(options.normalise_urls, options.tracking)),
-        "session_end": check.check_session_ends(raw["session_end"], checks, millis),
-    }
-    for name in ("city", "browser", "os", "device"):
-        if name in options.columns:
-            columns[name] = as_array(raw[name], pa.string())
-    if "time_spent" in options.columns:
-        columns["time_spent"] = as_array(raw["time_spent"], pa.float64())
-    if "row_key" in options.columns:
-        columns["row_key"] = _row_keys(as_array(raw["row_key"], pa.string()), columns)
-    table = pa.table({name: columns[name] for name in options.columns}, schema=_schema(options.columns))
-    refused, passed = checks.refusals(decoded.kept), checks.passed
-    return (table, decoded.kept, refused) if passed is None else (table.filter(passed), decoded.kept[passed], refused)
-
-
-def _schema(columns: Sequence[str]) -> pa.Schema:
-    return pa.schema([CLICK_SCHEMA.field(name) for name in columns])
-
-
-def _row_keys(given: pa.Array, columns: dict[str, pa.Array]) -> pa.Array:
-    """Keys as given; a missing or empty one is derived from user, time and URL, so that replays agree."""
-    absent = pc.equal(pc.fill_null(given, ""), "")
-    derived = [_row_key(columns, index) for index in np.flatnonzero(np.asarray(absent)).tolist()]
-    return pc.replace_with_mask(given, absent, pa.array(derived, pa.string())) if derived else given
-
-
-def _row_key(columns: dict[str, pa.Array], index: int) -> str:
-    user, time, url = (columns[name][index] for name in ("user_id", "timestamp", "url"))
-    return blake2b("\0".join((user.as_py(), str(time.value), url.as_py())).encode(), digest_size=16).hexdigest()
 
 
 def _too_late(clicks: pa.Table, watermark: int | None, options: ParseOptions) -> check.Mask:

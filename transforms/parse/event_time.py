@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from clickstream.transforms.parse.decode import decode_records
+from clickstream.transforms.parse.reader import KnownShapes, read_records
 from clickstream.transforms.parse.times import to_epoch_ms
 
 AHEAD_MS = 1_000  # by so much clocks differ, and some write whole seconds
@@ -25,6 +25,7 @@ class LatestEventTime:
 
     max_event_age_seconds: float | None = None
     max_clock_skew_seconds: float | None = 600
+    _shapes: KnownShapes = field(default_factory=KnownShapes, init=False, repr=False, compare=False)
 
     def __call__(self, values: Sequence[bytes]) -> int | None:
         """Milliseconds since the epoch, or None if no record has a plausible time."""
@@ -42,7 +43,7 @@ class LatestEventTime:
     def _latest(self, values: Sequence[bytes], clocks: Sequence[int] | None, now_ms: float) -> int | None:
         """Where a record raises, the others are asked by halves: `parse_clicks` makes a dead letter of it."""
         try:
-            decoded = decode_records(values, ["timestamp"])
+            decoded = read_records(values, ["timestamp"], self._shapes)
             millis, valid = to_epoch_ms(decoded.fields["timestamp"])
         except Exception:
             if len(values) <= 1:

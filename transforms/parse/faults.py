@@ -18,33 +18,42 @@ _plain = RawBatch([_PLAIN], "a plain click", range(1))
 _log = logging.getLogger(__name__)
 
 
-def narrowed(batch: RawBatch, work: Work[Result], refuse: Callable[[RawBatch, str], Result]) -> list[Result]:
+def narrowed(
+    batch: RawBatch, error: Exception, work: Work[Result], refuse: Callable[[RawBatch, str], Result]
+) -> list[Result]:
     """The results of `work` over parts of the batch, in order; where it raises for a single record, that of `refuse`, and a line in the log.
 
     Args:
-        batch: Records, of which any may make the program raise.
+        batch: Records, for which `work` raised.
+        error: What it raised.
         work: What is done with a batch, or a part of it.
         refuse: What is done with a batch of one record, with a detail that names where the program failed, and no value.
 
     Raises:
-        Exception: What `work` raises, if it does so for a plain click too: the fault is not a record's.
+        Exception: The error, if there is one for a plain click too, or no memory: the fault is not a record's.
     """
-    try:
-        return [work(batch)]
-    except MemoryError:
-        raise
-    except Exception as error:
-        if not batch.values:
-            raise
-        detail = _detail(error)
-        try:
-            work(_plain)
-        except Exception:
-            raise error from None
+    if isinstance(error, MemoryError) or not batch.values:
+        raise error
     if len(batch.values) == 1:
+        _check_by_plain(error, work)
+        detail = _detail(error)
         _tell(detail)
         return [refuse(batch, detail)]
-    return [result for half in _halves(batch) for result in narrowed(half, work, refuse)]
+    return [result for half in _halves(batch) for result in _results(half, work, refuse)]
+
+
+def _results(batch: RawBatch, work: Work[Result], refuse: Callable[[RawBatch, str], Result]) -> list[Result]:
+    try:
+        return [work(batch)]
+    except Exception as error:
+        return narrowed(batch, error, work, refuse)
+
+
+def _check_by_plain(error: Exception, work: Work[Result]) -> None:
+    try:
+        work(_plain)
+    except Exception:
+        raise error from None
 
 
 def _halves(batch: RawBatch) -> tuple[RawBatch, RawBatch]:

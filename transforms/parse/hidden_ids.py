@@ -8,13 +8,11 @@ from urllib.parse import quote
 
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
-from clickstream.transforms.parse.records import ClickData, FlatRecord, GeoData, NestedRecord, UserAgentData
+from clickstream.transforms.parse.reader import FIELD_NAMES
 
 SHORTEST_SOUGHT = 6  # characters: a shorter text stands by chance in others, such as times
 MOST_IDS = 32  # of one record: each is sought in all its texts
 
-_KINDS = (ClickData, FlatRecord, GeoData, NestedRecord, UserAgentData)
-_FIELD_NAMES = frozenset(name for kind in _KINDS for name in kind.__struct_fields__)
 _SCALAR = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|-?\d[\d.eE+-]*')
 
 
@@ -148,6 +146,6 @@ class _Hider:
         content = hidden = json.loads(written) if "\\" in written else written[1:-1]
         for spelling, name in self._names.items():
             hidden = hidden.replace(spelling, name)
-        if hidden == content or (is_key and content in _FIELD_NAMES):
+        if hidden == content or (is_key and content in FIELD_NAMES):
             return found[0]
         return json.dumps(hidden) + (found[2] or "")

@@ -4,10 +4,11 @@ import hashlib
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import pyarrow as pa
 
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
-from clickstream.transforms.parse.columns import Column, as_list
 
 MIN_KEY_BYTES = 16
 
@@ -77,18 +78,19 @@ class Pseudonyms:
         """What a row key becomes that holds the user's id: 32 hexadecimal digits."""
         return self.hmac(_OF_ROW_KEY + row_key.encode(errors="surrogatepass"))[:_ID_BYTES].hex()
 
-    def hide(self, fields: dict[str, Column]) -> None:
+    def hide(self, fields: dict[str, Any]) -> None:
         """Replaces, in the columns of decoded records, each `user_id` by its pseudonym, and each `row_key` that holds the id by `of_row_key`.
 
         An id that no check will pass, blank or too long, stays, to be refused for what it is.
         """
-        ids = as_list(fields["user_id"])
+        ids = fields["user_id"].to_pylist()
         if "row_key" in fields:
-            fields["row_key"] = [
+            row_keys = [
                 self.of_row_key(key) if key and user.strip() in key else key
-                for user, key in zip(ids, as_list(fields["row_key"]), strict=True)
+                for user, key in zip(ids, fields["row_key"].to_pylist(), strict=True)
             ]
-        fields["user_id"] = list(map(self._cache.__getitem__, ids))
+            fields["row_key"] = pa.array(row_keys, pa.string())
+        fields["user_id"] = pa.array(map(self._cache.__getitem__, ids), pa.string())
 
     def _proven(self, digest: bytes) -> str:
         proof = self._proof.copy()

@@ -14,6 +14,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.transforms.parse.clicks import ParsedBatch, ParseOptions, parse_clicks
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
+from clickstream.transforms.parse.reader import KnownShapes
 from clickstream.transforms.schema import BatchProgress, RawBatch
 
 _TABLES = ("too_late", "rejected", "before")  # beside the clicks
@@ -95,6 +96,7 @@ class _Parse(beam.DoFn):
     def __init__(self, options: ParseOptions) -> None:
         self._options = options
         self._pseudonyms: Pseudonyms | None = None
+        self._shapes = KnownShapes()
         self._read = Metrics.counter("clickstream", "records_read")
         self._accepted = Metrics.counter("clickstream", "clicks_accepted")
         self._too_late = Metrics.counter("clickstream", "clicks_too_late")
@@ -105,7 +107,7 @@ class _Parse(beam.DoFn):
 
     def process(self, batch: RawBatch) -> Iterator[Any]:
         now_ms = int(time.time() * 1000)
-        parsed = parse_clicks(batch, self._options, now_ms=now_ms, pseudonyms=self._pseudonyms)
+        parsed = parse_clicks(batch, self._options, now_ms=now_ms, pseudonyms=self._pseudonyms, shapes=self._shapes)
         self._count(batch, parsed)
         if parsed.clicks.num_rows:
             yield parsed.clicks

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.parse.columns import Column, as_array, as_list
+from clickstream.transforms.parse.reader import Column
 
 Millis = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -37,11 +36,9 @@ def to_epoch_ms(values: Column) -> tuple[Millis, Mask]:
     """
     if isinstance(values, pa.DoubleArray):
         return _numbers(np.array(values.fill_null(np.nan)))
-    try:
-        texts = as_array(values, pa.string())
-    except (pa.ArrowTypeError, pa.ArrowInvalid):
-        return _mixed(as_list(values))
-    millis, valid = _texts(texts)
+    if not isinstance(values, pa.Array):
+        return _mixed(values)
+    millis, valid = _texts(values)
     return millis, valid & (millis >= 0) & (millis < LATEST_MS)
 
 
@@ -101,9 +98,7 @@ def _with_zone(texts: pa.Array) -> pa.Array:
 
 
 def _mixed(values: Sequence[Any]) -> tuple[Millis, Mask]:
-    with suppress(pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return _numbers(np.array(pa.array(values, pa.float64()).fill_null(np.nan)))
-    texts, text_valid = to_epoch_ms([v if isinstance(v, str) else None for v in values])
+    texts, text_valid = to_epoch_ms(pa.array([v if isinstance(v, str) else None for v in values], pa.string()))
     # Python's integers may be larger than any float.
     within = [np.nan if v is None or isinstance(v, str) else max(-1, min(v, LATEST_MS)) for v in values]
     numbers = np.array(within, np.float64)

@@ -23,6 +23,10 @@ def reasons(checks: Checks, count: int) -> list[str | None]:
     return [found.get(i) for i in range(count)]
 
 
+def texts_of(*texts: str) -> pa.StringArray:
+    return pa.array(texts, pa.string())
+
+
 def test_the_first_check_that_fails_gives_the_reason() -> None:
     checks = Checks(4)
     assert checks.passed is None
@@ -43,14 +47,14 @@ def test_white_space_of_every_kind_is_dropped_around_a_text_and_kept_inside() ->
     blank = "".join(filter(str.isspace, map(chr, range(sys.maxunicode + 1))))
     assert len(blank) > 20
     checks = Checks(3)
-    texts = check_required_text("country", [f"{blank}New{blank}Zealand{blank}", blank, "India"], checks)
+    texts = check_required_text("country", texts_of(f"{blank}New{blank}Zealand{blank}", blank, "India"), checks)
     assert texts.to_pylist() == [f"New{blank}Zealand", "", "India"]
     assert reasons(checks, 3) == [None, "empty_country", None]
 
 
 def test_a_text_is_measured_in_characters_after_trimming() -> None:
     checks = Checks(4)
-    check_required_text("user_id", ["😀" * 512, f"  {'é' * 512}\t", "x" * 513, "x" * 511 + " x"], checks)
+    check_required_text("user_id", texts_of("😀" * 512, f"  {'é' * 512}\t", "x" * 513, "x" * 511 + " x"), checks)
     assert reasons(checks, 4) == [None, None, "field_too_long", "field_too_long"]
 
 
@@ -82,7 +86,7 @@ def test_each_good_url_is_looked_at_once(monkeypatch) -> None:
     checks = Checks(7)
     long = "http://a/" + "x" * 9000
     raw = ["HTTP://A", "http://a/", "ftp://a/", long, "ftp://a/", "HTTP://A", long]
-    found = check_urls(raw, checks, urls.UrlForm())
+    found = check_urls(texts_of(*raw), checks, urls.UrlForm())
     assert [seen.count(url) for url in ("HTTP://A", "http://a/")] == [1, 1]
     assert [url for url in found.to_pylist() if url] == ["http://a/"] * 3
     assert reasons(checks, 7) == [None, None, "invalid_url", "url_too_long", "invalid_url", None, "url_too_long"]
@@ -98,13 +102,13 @@ def test_the_table_of_urls_does_not_grow_without_end(monkeypatch) -> None:
 @pytest.mark.parametrize("url", ["ftp://s3cret.example/", "http://s3cret.example:x/", "http://a|s3cret/"])
 def test_a_refusals_detail_holds_nothing_of_the_url(url) -> None:
     checks = Checks(1)
-    check_urls([url], checks, urls.UrlForm())
+    check_urls(texts_of(url), checks, urls.UrlForm())
     assert "s3cret" not in checks.refusals(np.arange(1))[0].detail
 
 
 def test_no_records_are_no_refusals() -> None:
     checks = Checks(0)
-    check_timestamps([], checks, earliest=0, latest=1)
-    check_required_text("user_id", [], checks)
-    check_urls([], checks, urls.UrlForm())
+    check_timestamps(texts_of(), checks, earliest=0, latest=1)
+    check_required_text("user_id", texts_of(), checks)
+    check_urls(texts_of(), checks, urls.UrlForm())
     assert checks.passed is None

@@ -16,7 +16,6 @@ from clickstream.transforms.parse import checks as check
 from clickstream.transforms.parse import clicks as clicks_module
 from clickstream.transforms.parse import event_time, faults
 from clickstream.transforms.parse.clicks import parse_clicks
-from clickstream.transforms.parse.columns import as_list
 from clickstream.transforms.parse.event_time import LatestEventTime
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.schema import Span
@@ -269,7 +268,9 @@ def test_what_can_not_be_cleaned_of_ids_for_sure_is_withheld(monkeypatch, also) 
 
 def test_the_latest_event_time_is_found_beside_what_makes_the_program_fail(monkeypatch) -> None:
     sound = event_time.to_epoch_ms
-    monkeypatch.setattr(event_time, "to_epoch_ms", lambda times: sound(times) if MARK not in as_list(times) else 1 / 0)
+    monkeypatch.setattr(
+        event_time, "to_epoch_ms", lambda times: sound(times) if MARK not in times.to_pylist() else 1 / 0
+    )
     values = [flat(timestamp=MARK), flat(), flat(timestamp=SECONDS + 5), flat(timestamp=MARK)]
     assert LatestEventTime()(values) == (SECONDS + 5) * 1000
     assert LatestEventTime()(values[:1]) is None

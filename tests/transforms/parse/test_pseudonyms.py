@@ -93,9 +93,9 @@ def test_short_keys_are_refused_and_none_travels() -> None:
 def test_a_full_cache_changes_nothing(monkeypatch) -> None:
     monkeypatch.setattr(pseudonyms, "_MOST_CACHED", 3)
     ids = [f"user-{n % 7}" for n in range(50)]
-    fields = {"user_id": ids.copy()}
+    fields = {"user_id": pa.array(ids)}
     Pseudonyms(KEY).hide(fields)
-    assert fields["user_id"] == [NAMES.of(user) for user in ids]
+    assert fields["user_id"].to_pylist() == [NAMES.of(user) for user in ids]
 
 
 def test_row_keys_are_derived_from_pseudonyms_or_hashed_where_they_hold_the_id() -> None:

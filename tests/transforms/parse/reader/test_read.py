@@ -7,15 +7,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import read_click
 
-from clickstream.transforms.parse import decode
-from clickstream.transforms.parse.columns import as_list
-from clickstream.transforms.parse.decode import Decoded
+from clickstream.transforms.parse.reader import Decoded, KnownShapes, read_records, singly
+from clickstream.transforms.parse.reader.columns import _as_list as as_list
+from clickstream.transforms.parse.reader.records import FlatRecord
 
-NAMES = tuple(name for name in decode.FlatRecord.__struct_fields__ if name != "click_data")
+NAMES = tuple(name for name in FlatRecord.__struct_fields__ if name != "click_data")
 
 
 def decode_records(values: list[bytes], **limits: int) -> Decoded:
-    decoded = decode.decode_records(values, NAMES, **limits)
+    decoded = read_records(values, NAMES, KnownShapes(), **limits)
     return decoded._replace(fields={name: as_list(column) for name, column in decoded.fields.items()})
 
 
@@ -226,7 +226,7 @@ def test_hopeless_batches_and_empty_ones_are_told_record_by_record() -> None:
 
 
 def test_long_batches_are_taken_in_chunks_that_leave_no_trace() -> None:
-    values = [flat() if n % 7 else (NESTED if n % 2 else b"x%d" % n) for n in range(3 * decode._CHUNK + 1)]
+    values = [flat() if n % 7 else (NESTED if n % 2 else b"x%d" % n) for n in range(3 * singly._CHUNK + 1)]
     decoded = decode_records(values)
     bad = [n for n, value in enumerate(values) if value.startswith(b"x")]
     assert [refusal.number for refusal in decoded.refused] == bad
@@ -237,7 +237,7 @@ def test_long_batches_are_taken_in_chunks_that_leave_no_trace() -> None:
 @pytest.mark.parametrize("number", [0, 1, 42, 100_001, 2**24 + 7, 2**32 - 1])
 @pytest.mark.parametrize("payload", [b'{"user_id": "u"}', b"\x02\x06u1\xff", b"\x00\x0aplain"])
 def test_a_schema_registrys_frame_is_named_as_what_it_is(number, payload) -> None:
-    refused = decode.decode_records([b"\x00" + number.to_bytes(4, "big") + payload], ["user_id"]).refused
+    refused = decode_records([b"\x00" + number.to_bytes(4, "big") + payload]).refused
     [(_, reason, detail)] = refused
     assert reason == "schema_registry_frame"
     assert "send plain JSON" in detail
@@ -248,5 +248,5 @@ def test_a_schema_registrys_frame_is_named_as_what_it_is(number, payload) -> Non
     ['{"user_id": "u"}'.encode("utf-16-be"), b"\x00", b"\x00\x00\x00\x00\x01", b"\x00" * 40, b"\x01\x00\x00\x00\x01{}"],
 )
 def test_other_bytes_are_no_frame(value) -> None:
-    [(_, reason, _)] = decode.decode_records([value], ["user_id"]).refused
+    [(_, reason, _)] = decode_records([value]).refused
     assert reason != "schema_registry_frame"

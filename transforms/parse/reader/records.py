@@ -1,11 +1,13 @@
-"""The shapes of a click on the wire: what msgspec checks while it decodes."""
+"""The shapes of a click on the wire: what msgspec checks while it decodes, and how deep a record may be nested."""
 
+import re
 from itertools import chain
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
+import numpy as np
 
-from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
+from clickstream.transforms.limits import LONGEST_SECONDS, MAX_NESTING, MAX_TEXT_LENGTH
 
 Time: TypeAlias = str | float  # no int: Python's are as long as their digits, and fit into no column
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
@@ -69,6 +71,8 @@ FAMILIES: dict[type[msgspec.Struct], str] = {
     GeoData: "geo_data",
     UserAgentData: "user_agent_data",
 }
+_KINDS: tuple[type[msgspec.Struct], ...] = (NestedRecord, FlatRecord, *FAMILIES)
+FIELD_NAMES = frozenset(name for kind in _KINDS for name in kind.__struct_fields__)
 
 
 class _Shape(msgspec.Struct):
@@ -100,3 +104,25 @@ def to_flat(record: Any) -> FlatRecord:
     families = (record.click_data, record.geo_data, record.user_agent_data or UserAgentData())
     fields = chain.from_iterable(msgspec.structs.asdict(family).items() for family in families)
     return FlatRecord(**dict(fields), row_key=record.row_key)
+
+
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)  # outside of texts there are none in JSON
+
+
+def may_be_too_deep(text: bytes) -> bool:
+    """Whether a record, or several together, hold more opening brackets than one may have levels."""
+    return text.count(b"{") + text.count(b"[") > MAX_NESTING
+
+
+def is_too_deep(record: bytes) -> bool:
+    """Whether a record, JSON or not, opens more than MAX_NESTING brackets within each other.
+
+    Told by the brackets alone: the decoder's own limit is what the stack has left, which depends on who calls it.
+    """
+    if not may_be_too_deep(record):
+        return False
+    characters = np.frombuffer(_ESCAPED.sub(b"", record), np.uint8)
+    in_text = np.logical_xor.accumulate(characters == ord('"'))
+    opened = ((characters == ord("{")) | (characters == ord("["))) & ~in_text
+    closed = ((characters == ord("}")) | (characters == ord("]"))) & ~in_text
+    return bool(np.cumsum(opened.astype(np.int64) - closed).max() > MAX_NESTING)

@@ -1,4 +1,4 @@
-"""What a record looks like but for its texts and numbers, which is what others of the same producer look like too."""
+"""A record's shape: all of it but its texts and numbers, which is what the others of the same producer have too."""
 
 import json
 import re
@@ -7,14 +7,22 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from clickstream.transforms.parse.nesting import is_too_deep
-from clickstream.transforms.parse.records import FAMILIES, FlatRecord, flat_decoder, is_flat, nested_decoder
+from clickstream.transforms.parse.reader.records import (
+    FAMILIES,
+    FlatRecord,
+    flat_decoder,
+    is_flat,
+    is_too_deep,
+    nested_decoder,
+)
 
 Tree: TypeAlias = dict[str, Any]
 
 _QUOTE, _GAP = b'"', b"\0"
 _NUMBER = re.compile(rb"-?\d[\d.eE+-]*")
 _CONTROL = re.compile(rb"[\x00-\x1f\\]")
+# Texts whose length the decoder limits; later checks have bounds for the others.
+LIMITED = ("city", "browser", "os", "device", "row_key")
 
 
 class Slot(NamedTuple):
@@ -35,16 +43,16 @@ class Slot(NamedTuple):
     after: int
 
 
-class Pattern(NamedTuple):
-    """Records that look alike: so many quotes, `slots` from left to right, and before, between and behind these the bytes of `constants`."""
+class Shape(NamedTuple):
+    """So many quotes, `slots` from left to right, and before, between and behind these the bytes of `constants`."""
 
     quotes: int
     slots: tuple[Slot, ...]
     constants: tuple[bytes, ...]
 
 
-def pattern_of(record: bytes) -> Pattern | None:
-    """What a good record looks like; None for a bad one, and for one that can't be put so.
+def shape_of(record: bytes) -> Shape | None:
+    """The shape of a good record; None for a bad one, and for one that can't be put so.
 
     These can't: records with a backslash or a control character, nested too deep, with two numbers and no quote between them, or with a name
     given twice.
@@ -53,12 +61,12 @@ def pattern_of(record: bytes) -> Pattern | None:
         flat = is_flat(record)
         (flat_decoder if flat else nested_decoder).decode(record)
         unfit = _CONTROL.search(record) or is_too_deep(record)
-        return None if unfit else _pattern(record.split(_QUOTE), flat=flat)
+        return None if unfit else _shape(record.split(_QUOTE), flat=flat)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 
-def _pattern(parts: list[bytes], *, flat: bool) -> Pattern:
+def _shape(parts: list[bytes], *, flat: bool) -> Shape:
     """Of a record's parts between its quotes, of which the second, fourth and so on are names and texts.
 
     Each slot's number is put in its place: where a parser finds it tells to which field the slot belongs.
@@ -69,7 +77,7 @@ def _pattern(parts: list[bytes], *, flat: bool) -> Pattern:
     names = {_number(value): name for name, value in _fields(tree, flat=flat)}
     named = tuple(slot._replace(field=names.get(number, "")) for number, slot in enumerate(slots))
     constants = _filled(parts, slots, [_GAP] * len(slots)).split(_GAP)
-    return Pattern(len(parts) - 1, named, tuple(constants))
+    return Shape(len(parts) - 1, named, tuple(constants))
 
 
 def _slot(parts: list[bytes], number: int) -> Slot | None:

@@ -1,4 +1,4 @@
-"""Records that look alike: the same outcome for each as the decoder alone gives it, whatever its neighbours are; and that most are taken at all."""
+"""Records of the same shape: the same outcome for each as the decoder alone gives it, whatever its neighbours are; and that most are taken at all."""
 
 import json
 from itertools import chain
@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.transforms.lines import Lines, as_lines
-from clickstream.transforms.parse import alike, decode
-from clickstream.transforms.parse.alike import decode_alike
-from clickstream.transforms.parse.columns import as_list
-from clickstream.transforms.parse.cutting import cut_lines
-from clickstream.transforms.parse.decode import Decoded, decode_records
-from clickstream.transforms.parse.patterns import pattern_of
-from clickstream.transforms.parse.records import FlatRecord
+from clickstream.transforms.parse.reader import Decoded, KnownShapes, read_records, same_shape
+from clickstream.transforms.parse.reader.columns import _as_list as as_list
+from clickstream.transforms.parse.reader.columns import as_columns
+from clickstream.transforms.parse.reader.cut import Cut, cut_fields
+from clickstream.transforms.parse.reader.records import FlatRecord
+from clickstream.transforms.parse.reader.same_shape import find_same_shape
+from clickstream.transforms.parse.reader.shapes import shape_of
+from clickstream.transforms.parse.reader.singly import decode_singly
 
 NAMES = tuple(name for name in FlatRecord.__struct_fields__ if name != "click_data")
 LIMIT = 2_000
@@ -88,21 +89,32 @@ def plain(decoded: Decoded) -> tuple:
     )
 
 
+KNOWN = KnownShapes()  # of all batches of this module
+
+
+def decode_records(values: list[bytes], names=NAMES, **limits: int) -> Decoded:
+    return read_records(values, names, KNOWN, **limits)
+
+
+def cut_same_shape(lines: Lines) -> Cut:
+    return cut_fields(lines, find_same_shape(lines, KnownShapes(), 1 << 20), NAMES)
+
+
 def by_the_decoder(values: list[bytes]) -> Decoded:
-    return decode._decode_others(values, as_lines(values), NAMES, LIMIT)
+    return as_columns(decode_singly(values, as_lines(values), NAMES, LIMIT))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_are_enough():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alike, "_FEWEST", 1)
+        patch.setattr(same_shape, "FEWEST", 1)
         yield
 
 
 @given(st.lists(records(), max_size=12))
 @settings(max_examples=2000, deadline=None)
 def test_the_outcome_is_the_decoders(values) -> None:
-    """Also with patterns of earlier batches, which this test leaves behind."""
+    """Also with shapes of earlier batches, which the tests of this module leave behind."""
     assert plain(decode_records(values, NAMES, max_record_bytes=LIMIT)) == plain(by_the_decoder(values))
 
 
@@ -116,14 +128,14 @@ def test_the_outcome_is_the_decoders_where_one_is_like_the_others_but_for_a_byte
 
 
 @given(records())
-def test_a_pattern_with_its_own_texts_and_numbers_is_the_record(value) -> None:
-    pattern = pattern_of(value)
-    if pattern is None:
+def test_a_shape_with_its_own_texts_and_numbers_is_the_record(value) -> None:
+    shape = shape_of(value)
+    if shape is None:
         return
-    assert len(pattern.constants) == len(pattern.slots) + 1
+    assert len(shape.constants) == len(shape.slots) + 1
     places = [-1, *(at for at, byte in enumerate(value) if byte == ord('"')), len(value)]
-    made = pattern.constants[0]
-    for slot, constant in zip(pattern.slots, pattern.constants[1:], strict=True):
+    made = shape.constants[0]
+    for slot, constant in zip(shape.slots, shape.constants[1:], strict=True):
         made += value[places[slot.quote] + 1 + slot.before : places[slot.quote + 1] - slot.after] + constant
     assert made == value
 
@@ -138,33 +150,32 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
-def test_what_has_no_pattern(value) -> None:
-    assert pattern_of(value) is None
+def test_what_has_no_shape(value) -> None:
+    assert shape_of(value) is None
 
 
 def test_fields_are_told_by_where_they_stand() -> None:
     """A name of ours in another family, or within a field that isn't ours, is none of ours."""
     value = b'{"url":"1","click_data":{"url":"2","user_id":"3","timestamp":4,"city":"5"},"geo_data":{"country":"6","url":{"url":"7"}}}'
-    assert [slot.field for slot in pattern_of(value).slots] == ["", "url", "user_id", "timestamp", "", "country", ""]
+    assert [slot.field for slot in shape_of(value).slots] == ["", "url", "user_id", "timestamp", "", "country", ""]
 
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_nearly_all_of_a_sample_is_taken(flat) -> None:
     values = next(iter(sample_records(SampleOptions(events=10_000, broken_share=0.01, flat=flat))))
-    found = decode_alike(Lines(b"\n".join(values)), NAMES, 1 << 20)
-    assert len(found.others) < 0.012 * len(values)
-    assert np.array_equal(np.sort(np.append(found.kept, found.others)), np.arange(len(values)))
+    found = cut_same_shape(Lines(b"\n".join(values)))
+    assert len(found.others_at) < 0.012 * len(values)
+    assert np.array_equal(np.sort(np.append(found.kept, found.others_at)), np.arange(len(values)))
     expected = by_the_decoder([values[number] for number in found.kept])
-    assert {name: as_list(column) for name, column in found.fields.items()} == expected.fields
+    assert {n: as_list(c) for n, c in found.fields.items()} == {n: as_list(c) for n, c in expected.fields.items()}
 
 
-def test_records_without_a_neighbour_like_them_are_left_to_the_decoder(monkeypatch) -> None:
-    """Some looks for a pattern are taken, and no more."""
-    monkeypatch.setattr(alike, "_known", [])
+def test_records_without_a_neighbour_like_them_are_left_to_the_decoder() -> None:
+    """Some looks for a shape are taken, and no more."""
     base = {"user_id": "u", "timestamp": 1, "url": "http://a/", "country": "C"}
     values = [json.dumps(base | {f"other_{'x' * n}": "y"}).encode() for n in range(300)]
-    found = decode_alike(as_lines(values), NAMES, 1 << 20)
-    assert len(found.kept) == alike._NEW_A_BATCH
+    found = cut_same_shape(as_lines(values))
+    assert len(found.kept) == same_shape.NEW_A_BATCH
     assert plain(decode_records(values, NAMES)) == plain(by_the_decoder(values))
 
 
@@ -172,7 +183,7 @@ def test_records_without_a_neighbour_like_them_are_left_to_the_decoder(monkeypat
 def test_some_of_the_lines_are_lines(chosen) -> None:
     lines, rows = Lines(b"\n".join(line for line, _ in chosen)), [row for row, (_, is_in) in enumerate(chosen) if is_in]
     rows = [row for row in rows if row < len(lines)]
-    assert list(cut_lines(lines, np.array(rows, np.int64))) == [lines[row] for row in rows]
+    assert list(lines.only(np.array(rows, np.int64))) == [lines[row] for row in rows]
 
 
 @pytest.mark.parametrize("number", [b"5", b"", b"  "])
@@ -183,12 +194,18 @@ def test_there_may_be_no_number_where_others_have_one(number) -> None:
 
 
 def test_records_with_very_many_texts_are_left_to_the_decoder() -> None:
-    record = {"user_id": "u", "timestamp": 1, "url": "http://a/", "country": "C", "others": ["x"] * alike._MOST_SLOTS}
+    record = {
+        "user_id": "u",
+        "timestamp": 1,
+        "url": "http://a/",
+        "country": "C",
+        "others": ["x"] * same_shape.MOST_SLOTS,
+    }
     values = [json.dumps(record).encode()] * 10
-    assert decode_alike(as_lines(values), NAMES, 1 << 20) is None
+    assert find_same_shape(as_lines(values), KnownShapes(), 1 << 20) == []
     assert len(decode_records(values, NAMES).kept) == 10
 
 
 def test_a_few_records_are_not_compared(monkeypatch) -> None:
-    monkeypatch.setattr(alike, "_FEWEST", 3)
-    assert decode_alike(as_lines([b"{}"] * 2), NAMES, 1 << 20) is None
+    monkeypatch.setattr(same_shape, "FEWEST", 3)
+    assert find_same_shape(as_lines([b"{}"] * 2), KnownShapes(), 1 << 20) == []

@@ -1,7 +1,7 @@
-"""JSON records to columns, each record judged by itself, at the speed of C loops.
+"""JSON records to columns, each record decoded by itself, at the speed of C loops.
 
-Most records look alike, and are compared instead of decoded (`alike`). Others cost one `msgspec` call a hundred and no Python of ours. Where one
-is bad, its hundred are decoded one by one: the bad one stops the loop, is named, and the loop goes on behind it.
+They cost one `msgspec` call a hundred and no Python of ours. Where one is bad, its hundred are decoded one by one: the bad one stops the loop, is
+named, and the loop goes on behind it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,12 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clickstream.transforms.limits import MAX_NESTING
-from clickstream.transforms.lines import Lines, as_lines
-from clickstream.transforms.parse.alike import Alike, decode_alike
-from clickstream.transforms.parse.columns import Column, joined
-from clickstream.transforms.parse.cutting import cut_lines
-from clickstream.transforms.parse.nesting import is_too_deep, may_be_too_deep
-from clickstream.transforms.parse.records import (
+from clickstream.transforms.lines import Lines
+from clickstream.transforms.parse.reader.columns import Decoded, Refusal
+from clickstream.transforms.parse.reader.records import (
     FAMILIES,
     ClickData,
     FlatRecord,
@@ -29,6 +26,8 @@ from clickstream.transforms.parse.records import (
     UserAgentData,
     flat_decoder,
     is_flat,
+    is_too_deep,
+    may_be_too_deep,
     nested_decoder,
     to_flat,
     to_nested,
@@ -44,60 +43,23 @@ _REFUSALS = (msgspec.MsgspecError, ValueError, RecursionError)
 _TOO_DEEP = ("too_deep", f"nested in more than {MAX_NESTING} levels")
 
 
-class Refusal(NamedTuple):
-    """Why the record with this number in its batch is not a click. `detail` names the field, never its value."""
-
-    number: int
-    reason: str
-    detail: str
-
-
-class Decoded(NamedTuple):
-    """The records that could be decoded, a column a field, and `kept`: each one's number in the batch."""
-
-    fields: dict[str, Column]
-    kept: npt.NDArray[np.int64]
-    refused: list[Refusal]
-
-
-def decode_records(values: Sequence[bytes], fields: Sequence[str], *, max_record_bytes: int = 1 << 20) -> Decoded:
-    """Decodes every record of a batch and takes the fields out; never raises for a record's content.
+def decode_singly(
+    values: Sequence[bytes], lines: Lines | None, fields: Sequence[str], max_record_bytes: int
+) -> Decoded:
+    """Decodes every record and takes the fields out, as lists.
 
     Args:
         values: JSON records, nested or flat, in any mixture.
+        lines: The same as lines; None where one holds a line end.
         fields: Names of FlatRecord's fields; a field that a record lacks is null.
         max_record_bytes: A longer record is refused undecoded.
-
-    Returns:
-        Each record exactly once: decoded, or refused with its reason.
     """
-    lines = as_lines(values)
-    if lines is None or (alike := decode_alike(lines, fields, max_record_bytes)) is None:
-        return _decode_others(values, lines, fields, max_record_bytes)
-    others = cut_lines(lines, alike.others)
-    return _merged(alike, _decode_others(others, others, fields, max_record_bytes))
-
-
-def _merged(alike: Alike, others: Decoded) -> Decoded:
-    """What was decoded in either way, in the order of the batch."""
-    refused = [refusal._replace(number=int(alike.others[refusal.number])) for refusal in others.refused]
-    if not len(others.kept):
-        return Decoded(alike.fields, alike.kept, refused)
-    kept = np.concatenate([alike.kept, alike.others[others.kept]])
-    order = np.argsort(kept)
-    fields = {name: joined(column, others.fields[name], order) for name, column in alike.fields.items()}
-    return Decoded(fields, kept[order], refused)
-
-
-def _decode_others(
-    values: Sequence[bytes], lines: Lines | None, fields: Sequence[str], max_record_bytes: int
-) -> Decoded:
     columns: dict[str, list[Any]] = {name: [] for name in fields}
     kept, refused = [np.empty(0, np.int64)], []
     for start in range(0, len(values), _CHUNK):
         end = min(start + _CHUNK, len(values))
         chunk = lines and _decode_together(lines, start, end, max_record_bytes)
-        chunk = chunk or _decode_singly(values[start:end], max_record_bytes)
+        chunk = chunk or _decode_each(values[start:end], max_record_bytes)
         chunk.take_into(columns)
         kept.append(chunk.kept + start)
         refused += [Refusal(number + start, reason, detail) for number, reason, detail in chunk.refused]
@@ -150,7 +112,7 @@ def _decode_together(lines: Lines, start: int, end: int, max_record_bytes: int) 
     return None
 
 
-def _decode_singly(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
+def _decode_each(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
     suspects = _screen(values, max_record_bytes)
     numbers = [i for i in range(len(values)) if i not in suspects] if suspects else range(len(values))
     candidates = [values[i] for i in numbers] if suspects else values
