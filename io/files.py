@@ -1,8 +1,9 @@
-"""Click logs: files of newline-delimited JSON, read as batches of lines."""
+"""Click logs: files of JSON records, read as batches."""
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,39 +11,42 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from clickstream.io.errors import UserError
+from clickstream.io.json_values import KEPT_BYTES, LONGEST_RECORD, Value, ValueCutter
+from clickstream.io.log_form import UNREADABLE, LogForm, form_of, open_text
 from clickstream.transforms.lines import Lines
 from clickstream.transforms.schema import RawBatch
 
-_LONGEST_LINE, _KEPT = 16 << 20, (1 << 20) + 1  # of a longer line so much is kept: more than a record may have
 _SKIPPED_BYTES = 1 << 20
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+_LOOKED_AT_ONCE = 16
 
 
 class LogFile(NamedTuple):
-    """A click log, its size in bytes, as stored, and where in its unpacked text to begin."""
+    """A click log, its size in bytes, as stored, how it is written, and where in its text to begin."""
 
     path: str
     size: int
+    form: LogForm = LogForm()
     start: int = 0
 
 
 class LogSplit(NamedTuple):
-    """The lines of a file that start in `[start, end)`; `end` None: all from there, where a line starts."""
+    """The records of a file that start in `[start, end)`; `end` None: all from there, where one starts."""
 
     path: str
     start: int
     end: int | None
+    form: LogForm = LogForm()
 
 
 def match_logs(pattern: str) -> list[LogFile]:
     """The non-empty files that a path or glob names, of any file system that Beam knows.
 
     Raises:
-        UserError: There is none, or they are empty, or it's a directory.
+        UserError: There is none, they are empty, it's a directory or a pipe, or one is of a kind that isn't read.
     """
     try:
         found = FileSystems.match([_absolute(pattern)])[0].metadata_list
@@ -59,32 +63,39 @@ def match_logs(pattern: str) -> list[LogFile]:
     if not filled:
         message = f"--input={pattern} is empty: there is nothing to read."
         raise UserError(message)
-    return filled
+    with ThreadPoolExecutor(_LOOKED_AT_ONCE) as pool:  # another system's files take their time each
+        return list(pool.map(_with_form, filled))
+
+
+def _with_form(file: LogFile) -> LogFile:
+    return file._replace(form=form_of(file.path))
+
+
+def _refuse_pipe(pattern: str) -> None:
+    """A pipe can't be read by several workers, nor again where a worker dies."""
+    path = Path(pattern)
+    if path.is_fifo() or path.is_socket() or path.is_char_device():
+        message = (
+            f"--input={pattern} is no file, and can be read once only: write what comes from it to a file "
+            "(… > clicks.ndjson), and name that."
+        )
+        raise UserError(message)
 
 
 def _absolute(pattern: str) -> str:
     """A local path from the root: Beam finds nothing by a relative glob, and dead letters name their source for good."""
-    return pattern if FileSystems.get_scheme(pattern) else str(Path(pattern).absolute())
-
-
-def compression_of(path: str) -> str | None:
-    """How a file is packed, by its name; None if it's plain."""
-    return next((kind for ending, kind in _COMPRESSIONS.items() if path.lower().endswith(ending)), None)
-
-
-@contextmanager
-def open_log(path: str) -> Iterator[Any]:
-    """Opens a log of any file system that Beam knows, and unpacks it. Arrow does that, as it alone finds out when an archive is cut off."""
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
-        kind = compression_of(path)
-        yield handle if kind is None else pa.input_stream(handle, compression=kind)
+    if FileSystems.get_scheme(pattern):
+        return pattern
+    _refuse_pipe(pattern)
+    # A worker's /dev/stdin is another one.
+    return str(Path(pattern).resolve() if pattern.startswith(("/dev/", "/proc/")) else Path(pattern).absolute())
 
 
 @contextmanager
-def open_behind(path: str, start: int) -> Iterator[Any]:
-    """The same, placed at a byte of the unpacked text, and able to read line by line; a packed log is unpacked up to there."""
-    with open_log(path) as handle:
-        if compression_of(path) is None:
+def open_behind(path: str, start: int, form: LogForm) -> Iterator[Any]:
+    """Opens a log's text, placed at a byte of it, and able to read line by line. One that isn't stored as UTF-8 is read up to there."""
+    with open_text(path, form) as handle:
+        if form.is_as_stored:
             handle.seek(start)
             yield handle
             return
@@ -95,9 +106,9 @@ def open_behind(path: str, start: int) -> Iterator[Any]:
 
 
 def split_log(file: LogFile, split_bytes: int) -> list[LogSplit]:
-    """Cuts a plain file into stretches that workers can read apart; a compressed one can't be cut."""
-    if compression_of(file.path):
-        return [LogSplit(file.path, file.start, None)]
+    """Cuts a plain file into stretches that workers can read apart; others can't be cut."""
+    if not file.form.is_plain:
+        return [LogSplit(file.path, file.start, None, file.form)]
     starts = range(file.start, file.size, split_bytes)
     return [LogSplit(file.path, start, min(start + split_bytes, file.size)) for start in starts]
 
@@ -124,8 +135,8 @@ def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBa
         if ended:
             return
         position += len(text) - len(rest)
-        if len(rest) > _LONGEST_LINE and (split.end is None or position < split.end):
-            yield RawBatch([rest[:_KEPT]], split.path, np.array([position]))
+        if len(rest) > LONGEST_RECORD and (split.end is None or position < split.end):
+            yield RawBatch([rest[:KEPT_BYTES]], split.path, np.array([position]))
             position += len(rest)
             skipped, rest = _to_line_end(handle, batch_bytes)
             position += skipped
@@ -159,25 +170,45 @@ def _first_line(handle: Any, start: int) -> int:
         return 0
     handle.seek(start - 1)
     at = start - 1
-    while piece := handle.readline(_KEPT):  # a line may be longer than memory
+    while piece := handle.readline(KEPT_BYTES):  # a line may be longer than memory
         at += len(piece)
         if piece.endswith(b"\n"):
             break
     return at
 
 
+def read_values(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBatch]:
+    """Yields the JSON values of a file that holds other than lines, from where the handle stands."""
+    cutter, ends = ValueCutter(split.start), False
+    while not ends:
+        piece = bytes(handle.read(batch_bytes))
+        ends = not piece
+        if values := cutter.values(piece, ends=ends):
+            yield RawBatch([value.text for value in values], split.path, np.array([value.start for value in values]))
+
+
+def first_value(handle: Any, start: int) -> Value | None:
+    """The JSON value that begins where the handle stands, or behind it; as far as it's there."""
+    cutter, ends, values = ValueCutter(start), False, list[Value]()
+    while not ends and not values:
+        piece = bytes(handle.read(_SKIPPED_BYTES))
+        ends = not piece
+        values = cutter.values(piece, ends=ends)
+    return values[0] if values else None
+
+
 @dataclass(eq=False)
 class ReadClickLogs(beam.PTransform):
-    """Reads newline-delimited JSON, plain or compressed, as batches of raw lines.
+    """Reads JSON records as batches of raw bytes: a line each, side by side or in arrays; packed or not; UTF-8, UTF-16 or UTF-32.
 
-    Out: a bounded PCollection of `RawBatch`; `source` is the file's path, `positions` are byte offsets (in the unpacked text).
-    Large plain files are shared by several workers.
+    Out: a bounded PCollection of `RawBatch`; `source` is the file's path, `positions` are byte offsets (in the unpacked text, as UTF-8).
+    Large plain files of lines are shared by several workers.
 
     Attributes:
         pattern: Path or glob.
         logs: What to read instead of all that it names.
         batch_bytes: Size of a batch; 3 MiB are about 10,000 clicks.
-        split_bytes: The largest stretch of a plain file that one worker reads at a time.
+        split_bytes: The largest stretch of a plain file of lines that one worker reads at a time.
 
     Raises:
         UserError: While the graph is built: nothing to read there.
@@ -206,9 +237,15 @@ class _ReadSplit(beam.DoFn):
         self._batch_bytes = batch_bytes
 
     def process(self, split: LogSplit) -> Iterator[RawBatch]:
+        read = read_split if split.form.in_lines else read_values
         try:
-            with open_log(split.path) if split.end or not split.start else open_behind(*split[:2]) as handle:
-                yield from read_split(handle, split, self._batch_bytes)
-        except OSError as error:
+            with self._opened(split) as handle:
+                yield from read(handle, split, self._batch_bytes)
+        except UNREADABLE as error:
             message = f"{split.path} can't be read to its end ({error}): is it whole, and readable for this user?"
             raise UserError(message) from error
+
+    def _opened(self, split: LogSplit) -> AbstractContextManager[Any]:
+        if split.end or not split.start:
+            return open_text(split.path, split.form)
+        return open_behind(split.path, split.start, split.form)

@@ -10,7 +10,8 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from clickstream.io.files import LogFile, compression_of, open_behind
+from clickstream.io.files import LogFile, first_value, open_behind
+from clickstream.io.log_form import UNREADABLE, LogForm, form_of
 from clickstream.transforms.schema import RawBatch
 
 _HEAD_BYTES = 4096
@@ -87,7 +88,7 @@ def unread_of(files: Sequence[LogFile], known: Sequence[KnownLog]) -> Unread:
     free = {log.number: log for log in known}
     unchanged = 0
     for file, own_name in _own_names_first(files, known):
-        head = _head(file.path)
+        head = _head(file)
         alike = [log for log in free.values() if _digest(head[: log.head_length]) == log.head]
         start: int | None = 0
         match = _match(file, alike, own_name=own_name)
@@ -96,8 +97,8 @@ def unread_of(files: Sequence[LogFile], known: Sequence[KnownLog]) -> Unread:
             del free[log.number]
             found.numbers[file.path] = log.number
             if start == log.last.start:
-                found.halves.append((log.path, start, _line(file.path, log.last)))
-        if start is None or (start >= file.size and not compression_of(file.path)):
+                found.halves.append((log.path, start, _line(file, log.last)))
+        if start is None or (start >= file.size and file.form.is_as_stored):
             unchanged += 1
             continue
         found.files.append(file._replace(start=start))
@@ -105,10 +106,10 @@ def unread_of(files: Sequence[LogFile], known: Sequence[KnownLog]) -> Unread:
     return found._replace(unchanged=unchanged)
 
 
-def _head(path: str) -> bytes:
+def _head(file: LogFile) -> bytes:
     try:
-        return _read(path, _HEAD_BYTES)
-    except OSError:  # the job itself says so, when it reads the file
+        return _read(file.path, file.form, _HEAD_BYTES)
+    except UNREADABLE:  # the job itself says so, when it reads the file
         return b""
 
 
@@ -125,7 +126,7 @@ def _match(file: LogFile, alike: Sequence[KnownLog], *, own_name: bool) -> tuple
             return log, None
         if log.path != file.path and _stands(log):
             continue
-        start = _new_from(file.path, log.last)
+        start = _new_from(file.path, file.form, log.last)
         if start is not None:
             return log, start if start >= 0 else None
     return None
@@ -134,18 +135,22 @@ def _match(file: LogFile, alike: Sequence[KnownLog], *, own_name: bool) -> tuple
 def _stands(log: KnownLog) -> bool:
     """Whether the known log is there under its own name."""
     with suppress(Exception):  # gone, or not to be read: whatever a file system says then
-        return _digest(_read(log.path, log.head_length)) == log.head and _new_from(log.path, log.last) is not None
+        form = form_of(log.path)
+        is_alike = _digest(_read(log.path, form, log.head_length)) == log.head
+        return is_alike and _new_from(log.path, form, log.last) is not None
     return False
 
 
-def _new_from(path: str, last: LastLine) -> int | None:
+def _new_from(path: str, form: LogForm, last: LastLine) -> int | None:
     """Where the lines behind a last line begin; -1: there are none; None: the line isn't there.
 
-    A line that had no end then, and goes on now, is new from its beginning.
+    A line that had no end then, and goes on now, is new from its beginning. The same of values that have no lines.
     """
-    with open_behind(path, last.start) as handle:
+    with open_behind(path, last.start, form) as handle:
         if _digest(_exactly(handle, last.length)) != last.digest:
             return None
+        if not form.in_lines:
+            return _value_from(path, form, last)
         more = handle.readline()
         if not more:
             return -1
@@ -155,13 +160,22 @@ def _new_from(path: str, last: LastLine) -> int | None:
         return behind if _exactly(handle, 1) else -1
 
 
-def _line(path: str, last: LastLine) -> bytes:
-    with open_behind(path, last.start) as handle:
+def _value_from(path: str, form: LogForm, last: LastLine) -> int:
+    with open_behind(path, last.start, form) as handle:
+        value = first_value(handle, last.start)
+    if value is None or value.start > last.start or len(value.text) > last.length:
+        return last.start
+    with open_behind(path, last.end, form) as handle:
+        return last.end if first_value(handle, last.end) else -1
+
+
+def _line(file: LogFile, last: LastLine) -> bytes:
+    with open_behind(file.path, last.start, file.form) as handle:
         return _exactly(handle, last.length)
 
 
-def _read(path: str, count: int) -> bytes:
-    with open_behind(path, 0) as handle:
+def _read(path: str, form: LogForm, count: int) -> bytes:
+    with open_behind(path, 0, form) as handle:
         return _exactly(handle, count)
 
 

@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.elasticsearch import WriteBulkFile, write_bulk_file
-from clickstream.io.files import LogFile, ReadClickLogs, compression_of, match_logs
+from clickstream.io.files import LogFile, ReadClickLogs, match_logs
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.raw import WriteRawClicks
 from clickstream.io.raw.files import KeepClicks
@@ -80,7 +80,7 @@ def run_batch(
     note_kept_clicks(options, sinks)
     with (
         tempfile.TemporaryDirectory(prefix="clickstream-") as folder,
-        pieces_of(options, sinks, pattern) as pieces,
+        pieces_of(options, sinks, files) as pieces,
     ):
         files = files if pieces.unread is None else pieces.unread.files
         job = batch_job(options, output, pieces, Path(folder), files)
@@ -146,7 +146,7 @@ def _write_bulk_files(options: PipelineOptions, output: OutputDir, sinks: Sinks)
 @contextmanager
 def _progress_shown(notes: Path, files: Sequence[LogFile]) -> Iterator[None]:
     """Shows, on a terminal, what the workers note, until the block is done."""
-    total = None if any(compression_of(file.path) for file in files) else sum(file.size for file in files)
+    total = sum(file.size for file in files) if all(file.form.is_as_stored for file in files) else None
     done = threading.Event()
 
     def watch() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.dead_letter_key import dead_letter_key
-from clickstream.io.files import match_logs
+from clickstream.io.files import LogFile
 from clickstream.io.raw import BUCKET_MS, LeaseTakenError, RawStore, RawStoreConnection
 from clickstream.io.raw.files import FileRawStore, FileRawStoreConnection, NotePiece, Piece, read_piece
 from clickstream.io.read_so_far import KnownLog, Unread, unread_of
@@ -112,11 +112,11 @@ class Pieces:
 
 
 @contextmanager
-def pieces_of(options: PipelineOptions, sinks: Sinks, pattern: str) -> Iterator[Pieces]:
+def pieces_of(options: PipelineOptions, sinks: Sinks, files: Sequence[LogFile]) -> Iterator[Pieces]:
     """What the run adds, from what is kept of earlier ones; while the block lasts, no other run adds to the same files.
 
     Raises:
-        UserError: Another run does, or there is nothing to read.
+        UserError: Another run does.
     """
     connection = raw_store_of(options)
     if connection is None:
@@ -127,7 +127,7 @@ def pieces_of(options: PipelineOptions, sinks: Sinks, pattern: str) -> Iterator[
         if isinstance(store, FileRawStore):
             with store.lease():
                 store.sweep()
-                yield _pieces(options, sinks, connection, store, unread_of(match_logs(pattern), store.known_logs()))
+                yield _pieces(options, sinks, connection, store, unread_of(files, store.known_logs()))
         else:
             yield _pieces(options, sinks, connection, store, None)
 

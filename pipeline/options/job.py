@@ -25,7 +25,9 @@ class LogOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--input", metavar="PATH_OR_GLOB", help="NDJSON, plain, .gz, .zst or .bz2 (default: a sample is made)"
+            "--input",
+            metavar="PATH_OR_GLOB",
+            help="JSON records in lines, side by side or in arrays; plain, gzip, zstd, bz2, lz4 or xz (default: a sample is made)",
         )
 
 

@@ -195,3 +195,26 @@ def test_kept_clicks_can_be_verified_and_forgotten(tmp_path, capsys) -> None:
     assert kept
     assert len(list((tmp_path / "out/clicks").glob("*.arrow"))) == 2
     shutil.rmtree(tmp_path / "out/clicks")
+
+
+LAYOUTS = {
+    "side by side": (b"", b"", b""),
+    "array": (b"[\n  ", b",\n  ", b"\n]\n"),
+    "over several lines": (b"", b"\n", b"\n"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_file_of_other_than_lines_grows_too(tmp_path, layout) -> None:
+    """By half a record, and by whole ones; an array's end is taken away as it grows."""
+    options, rules = POLICIES["fixed"]
+    before, between, behind = LAYOUTS[layout]
+    over_lines = [json.dumps(json.loads(line), indent=1).encode() for line in PIECE_1]
+    records = over_lines if layout == "over several lines" else PIECE_1
+    whole = before + between.join(records) + behind
+    for text_now in (whole[: len(whole) // 3], before + between.join(records[:9]) + behind, whole, whole):
+        (tmp_path / "app.json").write_bytes(text_now)
+        batch(tmp_path, "app.json", *options)
+    assert_whole(tmp_path / "out", PIECE_1, rules)
+    with sqlite3.connect(tmp_path / "out/clickstream.db") as database:
+        assert database.execute("SELECT COUNT(*) FROM dead_letters").fetchone() == (0,)

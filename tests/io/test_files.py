@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from clickstream.io import files
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.files import LogFile, LogSplit, ReadClickLogs, match_logs, read_split, split_log
+from clickstream.io.log_form import LogForm
 
 
 def expected(data: bytes) -> list[tuple[int, bytes]]:
@@ -47,7 +48,7 @@ def test_splits_share_no_line_and_lose_none(data: bytes, split_bytes: int, batch
     assert read(data, [LogSplit("clicks.ndjson", 0, None)], batch_bytes) == expected(data)
 
 
-LIMITS = {"_LONGEST_LINE": 20, "_KEPT": 6}
+LIMITS = {"LONGEST_RECORD": 20, "KEPT_BYTES": 6}
 
 
 @given(
@@ -90,13 +91,14 @@ def test_a_line_of_200_mb_costs_little_memory(tmp_path) -> None:
 
 MEASURE = """
 import json, resource, sys
-from clickstream.io.files import LogFile, LogSplit, open_log, read_split, split_log
+from clickstream.io.files import LogFile, LogSplit, read_split, split_log
+from clickstream.io.log_form import open_text
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 def lengths(splits):
     found = []
     for split in splits:
-        with open_log(split.path) as handle:
+        with open_text(split.path, split.form) as handle:
             found += [len(value) for batch in read_split(handle, split, 3 << 20) for value in batch.values]
     return found
 before, path = peak(), sys.argv[1]
@@ -106,7 +108,8 @@ print(json.dumps([[whole, lengths(split_log(LogFile(path, (200 << 20) + 15), 32 
 
 
 def test_a_compressed_log_is_one_split() -> None:
-    assert split_log(LogFile("clicks.ndjson.gz", 10**9), 100) == [LogSplit("clicks.ndjson.gz", 0, None)]
+    packed = LogForm("gzip")
+    assert split_log(LogFile("clicks", 10**9, packed), 100) == [LogSplit("clicks", 0, None, packed)]
     assert len(split_log(LogFile("clicks.ndjson", 1000), 100)) == 10
 
 
