@@ -66,6 +66,7 @@ REJECTED = {
     "record_too_large": record(city='"' + "x" * (1 << 20) + '"'),
     "invalid_utf8": record(user_id='"u"').replace(b'"u"', b'"\xff"'),
     "invalid_json": record()[:-1],
+    "nginx_escape": record(browser=r'"\x22Acme\x22"'),
     "too_deep": record(other="[" * 100_000 + "]" * 100_000),
     "schema_registry_frame": b"\0\0\0\0\x07" + record(),
     "missing_field": record(country=None),

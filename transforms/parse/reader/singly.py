@@ -4,6 +4,7 @@ They cost one `msgspec` call a hundred and no Python of ours. Where one is bad, 
 named, and the loop goes on behind it.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from operator import attrgetter
@@ -37,6 +38,7 @@ from clickstream.transforms.parse.reader.records import (
 _CHUNK = 100
 
 _FRAME_BYTES = 5
+_BOM = b"\xef\xbb\xbf"
 
 # All that decoding can raise for a record's content.
 _REFUSALS = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -142,6 +144,8 @@ _FRAMED = (
     "schema_registry_frame",
     "it begins with a zero byte and the number of a schema, as a schema registry's serialiser writes: send plain JSON, without that serialiser",
 )
+_HEX_ESCAPE = re.compile(rb"\\x[0-9A-F]{2}")
+_NGINX = ("nginx_escape", r"\xHH is no JSON: give nginx's log_format escape=json")
 
 
 def _is_framed(value: bytes) -> bool:
@@ -186,6 +190,7 @@ def _seems_flat(value: bytes) -> bool:
 
 def _decode_odd(value: bytes, *, flat: bool) -> Record | tuple[str, str]:
     """Decodes a record that the batch's usual shape doesn't fit: as the other shape, turned into the usual one, or refused."""
+    value = value.removeprefix(_BOM)  # a parser may pass over one (RFC 8259, section 8.1)
     if not value.strip():
         return "empty_record", "nothing but white space"
     if _is_framed(value):
@@ -197,7 +202,8 @@ def _decode_odd(value: bytes, *, flat: bool) -> Record | tuple[str, str]:
         nested = nested_decoder.decode(value)
         return to_flat(nested) if flat else nested
     except _REFUSALS as error:
-        return _explain(error)
+        reason, detail = _explain(error)
+        return _NGINX if reason == "invalid_json" and _HEX_ESCAPE.search(value) else (reason, detail)
 
 
 def _explain(error: Exception) -> tuple[str, str]:

@@ -250,3 +250,15 @@ def test_a_schema_registrys_frame_is_named_as_what_it_is(number, payload) -> Non
 def test_other_bytes_are_no_frame(value) -> None:
     [(_, reason, _)] = decode_records([value]).refused
     assert reason != "schema_registry_frame"
+
+
+def test_a_byte_order_mark_before_a_record_is_passed_over() -> None:
+    assert reason(b"\xef\xbb\xbf" + flat()) is None
+    assert reason(b"\xef\xbb\xbf" + NESTED) is None
+    assert reason(b"\xef\xbb\xbf") == "empty_record"
+    assert len(decode_records([b"\xef\xbb\xbf" + flat(), *[flat()] * 300]).kept) == 301
+
+
+def test_escapes_of_nginx_are_named() -> None:
+    assert reason(flat(rb'"browser":"\x22Acme\x22"')) == "nginx_escape"
+    assert reason(flat(rb'"browser":"\\x22"')) is None
