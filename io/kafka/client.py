@@ -206,6 +206,11 @@ class KafkaConsumer:
         wanted = [TopicPartition(topic, p, time_ms) for p in partitions]
         with contextlib.suppress(KafkaException):
             found = self.client.offsets_for_times(wanted, timeout=1.0)
+            if any(
+                p.error is not None for p in found
+            ):  # a partition that is new: this connection may know the topic without it
+                self.client.list_topics(topic, timeout=1.0)
+                found = self.client.offsets_for_times(wanted, timeout=1.0)
             if all(p.error is None and p.offset >= 0 for p in found):
                 return {p.partition: p.offset for p in found}
         return None

@@ -1,11 +1,12 @@
 """A topic of numbered events: sent, read on the batch runner, and how far a group has committed."""
 
 import json
+import time
 
 import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from clickstream.io.errors import user_error_in
 from clickstream.io.kafka import ReadFromKafka
@@ -25,10 +26,22 @@ def send(kafka, topic, messages):
 def committed(kafka, topic, group):
     consumer = Consumer({"bootstrap.servers": kafka.address, "group.id": group})
     try:
-        found = consumer.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], timeout=20)
+        found = _committed(consumer, [TopicPartition(topic, p) for p in range(PARTITIONS)])
     finally:
         consumer.close()
     return [max(0, p.offset) for p in found]
+
+
+def _committed(consumer, partitions):
+    """A group's first question may come before a broker knows who keeps its offsets."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return consumer.committed(partitions, timeout=20)
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
 
 
 def event(number, time_ms):

@@ -34,6 +34,9 @@ VIEW = f"/?{urlencode(PARAMETERS)}"
 LOOKS = [(1440, False), (1440, True), (390, False), (390, True)]
 SCRIPT = "https://evil.example/?q=<script>window.hacked=1</script>'\""
 TURNED = "https://evil.example/\u202e<svg/onload=window.hacked=1>"
+# As the WHATWG standard writes them, and so the stores hold them.
+SCRIPT_STORED = "https://evil.example/?q=%3Cscript%3Ewindow.hacked=1%3C/script%3E%27%22"
+TURNED_STORED = "https://evil.example/%E2%80%AE%3Csvg/onload=window.hacked=1%3E"
 HOSTILE = [
     {"url": SCRIPT, "country": HACK},
     {"url": TURNED, "country": "\u202eaidnI\u2066"},
@@ -156,11 +159,11 @@ def test_hostile_values_are_text(browser, pages, store) -> None:
     open_page(browser, pages[store] + VIEW)
     names = [row[0] for row in table(browser, "countries")]
     assert {HACK, "\\u202eaidnI\\u2066", "=cmd|'/C calc'!A0"} <= set(names)
-    assert {SCRIPT, visible(TURNED)} <= {row[0] for row in table(browser, "pages")}
+    assert {SCRIPT_STORED, TURNED_STORED} <= {row[0] for row in table(browser, "pages")}
     links = browser.execute_script("return [...document.querySelectorAll('a')].map(a => a.href)")
     assert all(link.startswith(pages[store]) for link in links)
     assert browser.execute_script("return document.scripts.length") == 1
-    for section, name, shown in (("countries", "country", HACK), ("pages", "page", SCRIPT)):
+    for section, name, shown in (("countries", "country", HACK), ("pages", "page", SCRIPT_STORED)):
         open_page(browser, pages[store] + VIEW)
         link = f"[...document.querySelectorAll('#{section} a')].find(a => a.innerText === arguments[0])"
         browser.execute_script(f"{link}.click()", shown)

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from datetime import date
+from importlib import resources
 
 import pytest
 from crowd import Seen, crowd, expect, table_of
@@ -78,7 +79,7 @@ def test_what_a_view_sums_up(connection, ask, view):
 
 def test_the_questions_in_the_script(connection, ask):
     write(connection, SEEN)
-    script = mysql.resources.files("clickstream.sql").joinpath("views.sql").read_text(encoding="utf-8")
+    script = resources.files("clickstream.sql").joinpath("views.sql").read_text(encoding="utf-8")
     first, second = re.findall(r"SELECT[^;]+", script.partition("CREATE")[0].replace("--", ""))
     assert [row[0] for row in ask(first)] == [date(2026, 11, day) for day in (2, 1)]
     pages = defaultdict(list)
