@@ -16,6 +16,7 @@ from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.runners.runner import PipelineState
 from e2e.live_harness import FEW, PARTITIONS, PATIENCE
 from e2e.live_stores import Bench, click_of, oracle, rejects, straggler
+from oracle import Key, Row
 from submission import PLACES, Sent, endpoint, in_cloud, worker_python, worker_variables
 
 from clickstream.io.sample import SampleOptions, sample_records
@@ -23,7 +24,7 @@ from clickstream.pipeline.__main__ import main
 from clickstream.transforms.runner import NO_SPLITS
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("flink")]
-WINDOW = 60
+WINDOW = 300
 
 
 @pytest.fixture
@@ -84,10 +85,19 @@ def by_workers_at(pipeline: api.Pipeline, address: str) -> api.Pipeline:
     return pipeline
 
 
+def difference(bench: Bench, expected: dict[Key, Row]) -> list[object]:
+    """The first rows of either store that aren't as expected, and how many there are."""
+    told: list[object] = []
+    for found in (bench.sql_rows(), bench.documents()):
+        wrong = {key: (found.get(key), row) for key, row in expected.items() if found.get(key) != row}
+        told += [len(found), len(wrong), list(wrong.items())[:3]]
+    return told
+
+
 def test_what_would_be_sent_computes_what_it_should(bench, tmp_path) -> None:
     sent = submitted(bench, tmp_path)
     start = datetime.now(timezone.utc) - timedelta(hours=2)
-    chosen = SampleOptions(seed=9, events=20_000, start=start, duration_seconds=600, broken_share=0.01, **FEW)
+    chosen = SampleOptions(seed=9, events=5_000, start=start, duration_seconds=600, broken_share=0.01, **FEW)
     for batch in sample_records(chosen):
         bench.topic.send(batch)
     bench.topic.flush()
@@ -110,7 +120,7 @@ def test_what_would_be_sent_computes_what_it_should(bench, tmp_path) -> None:
             deadline = time.monotonic() + 120 * PATIENCE
             while not bench.sql_rows() == bench.documents() == expected:
                 assert not PipelineState.is_terminal(result.state)
-                assert time.monotonic() < deadline, (len(bench.sql_rows()), len(expected))
+                assert time.monotonic() < deadline, difference(bench, expected)
                 time.sleep(2)
             assert bench.dead_letters() == rejects(records)
         finally:
