@@ -2,8 +2,10 @@
 
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -12,6 +14,8 @@ from confluent_kafka.admin import AdminClient
 from clickstream.io.errors import UserError
 from clickstream.io.kafka.client import Committed, KafkaConnection
 from clickstream.io.kafka.read.poll import PartitionPoller
+from clickstream.io.kafka.read.reader import ReadSettings, ReadUntilStopped
+from clickstream.io.kafka.read.restriction import PartitionState
 from clickstream.io.kafka.watermark import NEVER, is_idle
 from tests.services.kafka_topic import PARTITIONS, event, latest_time, read_now, send, told
 from tests.services.kafka_traffic import wait_for
@@ -200,3 +204,22 @@ def test_silence_is_remembered_by_who_takes_over(kafka, topic):
         assert abs(poller.heard(0) / 1000 + 3600 - time.time()) < 60
     finally:
         poller.close()
+
+
+def test_a_reader_that_is_torn_down_while_it_reads_ends_without_an_error(kafka, topic):
+    """As a worker does that has lost its runner: the error would be a traceback beside the cause."""
+    settings = ReadSettings(KafkaConnection(kafka.address, topic), topic, None, 0, 10_000, 100, 20.0, one_group=True)
+    reader, left = ReadUntilStopped(settings), []
+    tracker = SimpleNamespace(
+        current_restriction=lambda: (PartitionState(0, 0, 0),),
+        try_claim=lambda _: True,
+        defer_remainder=lambda *_: left.append("deferred"),
+    )
+    estimator = SimpleNamespace(current_watermark=lambda: None, set_watermark=lambda _: None)
+    reader.setup()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: list(reader.process((), tracker, estimator)))
+        wait_for(lambda: reader._pollers, 10, "the reader hasn't begun")
+        reader.teardown()
+        assert reading.result(60) == []
+    assert left == ["deferred"]

@@ -63,10 +63,12 @@ class _ReadGroup(beam.DoFn):
 
     def setup(self) -> None:
         self._pollers: dict[int, PartitionPoller] = {}
+        self._closed = False
         self._read = Metrics.counter("clickstream.kafka", "records_read")
         self._bytes = Metrics.counter("clickstream.kafka", "bytes_read")
 
     def teardown(self) -> None:
+        self._closed = True
         while self._pollers:
             self._pollers.popitem()[1].close()
 
@@ -142,6 +144,15 @@ class ReadUntilStopped(_ReadGroup):
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(self, element: GroupState, tracker: Any = _STATE, estimator: Any = _WATERMARK) -> Iterator[Any]:
+        try:
+            yield from self._read_on_for_a_while(tracker, estimator)
+        except RuntimeError:
+            # A worker that loses its runner tears down what still reads. Nobody takes this bundle any more, and the cause is told elsewhere.
+            if not self._closed:
+                raise
+            tracker.defer_remainder()
+
+    def _read_on_for_a_while(self, tracker: Any, estimator: Any) -> Iterator[Any]:
         deadline = time.monotonic() + self._settings.bundle_seconds
         poller = self._poller(tracker.current_restriction())
         group = self._with_new_partitions(poller, tracker.current_restriction())
