@@ -38,7 +38,7 @@ class Daemon:
     run: Run
     environment: Mapping[str, str] = field(default_factory=dict)
     own_account: bool = True
-    start_seconds: float = 120.0
+    start_seconds: float = 300.0  # on a machine that is busy with the other tests
     stop_seconds: float = 40.0
     process: subprocess.Popen[bytes] | None = None
 
