@@ -6,7 +6,7 @@ from typing import Any
 
 from apache_beam.metrics.metric import MetricsFilter
 
-from clickstream.io.outage import FAILING_SINCE
+from clickstream.io.outage import FAILING_SINCE, WAITING_SINCE
 from clickstream.pipeline.watch import LiveFigures, SinkFigures
 
 
@@ -45,27 +45,34 @@ class LiveMetrics:
         )
 
     def _sinks(self, counts: Mapping[tuple[str, str], int]) -> dict[str, SinkFigures]:
-        failing: dict[str, int] = {}
-        for key, (_, since) in self._gauges.items():
-            if key.metric.name == FAILING_SINCE:
-                failing[key.metric.namespace] = max(since, failing.get(key.metric.namespace, 0))
-        present = {space for space, _ in counts} | set(failing)
+        failing, waiting = self._since(FAILING_SINCE), self._since(WAITING_SINCE)
+        present = {space for space, _ in counts} | set(failing) | set(waiting)
         return {
             name: SinkFigures(
                 counts[space, written],
                 counts[space, "windows_written"],
                 counts[space, "retries"],
-                failing.get(space, 0),
+                max(failing.get(space, ()), default=0),
+                counts[space, refused],
+                min(filter(None, waiting.get(space, ())), default=0),
             )
-            for name, (space, written) in _SINKS.items()
+            for name, (space, written, refused) in _SINKS.items()
             if space in present
         }
 
+    def _since(self, name: str) -> dict[str, list[int]]:
+        """The values of a gauge, of all steps that set it, by its namespace."""
+        found: dict[str, list[int]] = {}
+        for key, (_, since) in self._gauges.items():
+            if key.metric.name == name:
+                found.setdefault(key.metric.namespace, []).append(since)
+        return found
+
 
 _SINKS = {
-    "sql": ("clickstream.sql", "rows_written"),
-    "elasticsearch": ("clickstream.elasticsearch", "documents_written"),
-    "raw_store": ("clickstream.raw_store", "clicks_stored"),
+    "sql": ("clickstream.sql", "rows_written", "rows_refused"),
+    "elasticsearch": ("clickstream.elasticsearch", "documents_written", "documents_refused"),
+    "raw_store": ("clickstream.raw_store", "clicks_stored", "clicks_refused"),
 }
 
 

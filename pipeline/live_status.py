@@ -10,7 +10,7 @@ from typing import Any
 
 from clickstream.io.outage import GOOD_NEWS
 from clickstream.pipeline.live_metrics import LiveMetrics
-from clickstream.pipeline.watch import LastError, Limits, LiveFigures, report
+from clickstream.pipeline.watch import SINK_NAMES, LastError, Limits, LiveFigures, report
 
 _ASK_SECONDS = 1.0
 _RATE_SECONDS = 5.0  # a runner tells its counts by fits and starts
@@ -75,6 +75,10 @@ class LiveStatus:
             f"read {figures.read} = accepted {figures.accepted} + rejected {rejected} + too late {figures.too_late}\n"
             f"rows written {figures.rows_written}\n"
         )
+        if figures.refused:
+            sys.stdout.write(
+                f"{_refused(figures)[3:]}: dead letters (sink_refused); replay-dead-letters writes them once they fit\n"
+            )
         sys.stdout.flush()
 
 
@@ -96,7 +100,13 @@ def status_text(figures: LiveFigures, rate: float) -> str:
     return (
         f"{rate:,.0f} events/s | lag {lag} | watermark {_time(figures.watermark_ms)} | rows written {figures.rows_written:,}"
         f" | rejected {sum(figures.rejected.values()):,} | too late {figures.too_late:,} | retries {figures.retries:,}"
+        f"{_refused(figures)}"
     )
+
+
+def _refused(figures: LiveFigures) -> str:
+    counts = [f"{sink.refused:,} by {SINK_NAMES[name]}" for name, sink in figures.sinks.items() if sink.refused]
+    return f" | rows refused {', '.join(counts)}" if counts else ""
 
 
 def _time(millis: int | None) -> str:

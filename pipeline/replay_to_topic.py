@@ -6,6 +6,8 @@ again meanwhile and accepted (restarted with other options, before its offset wa
 
 Dead letters of a job with --hash_user_ids hold pseudonyms: that job takes them for what they are. One without the option, or with another key,
 would take them for users of their own. Bytes that were withheld stay dead letters.
+
+Rows that a store refused go into that store: see `replay_rows`.
 """
 
 import sys
@@ -16,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
@@ -31,12 +34,14 @@ from clickstream.io.kafka import (
 )
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
 from clickstream.pipeline.options import KafkaOptions
+from clickstream.pipeline.replay_rows import NOT_NAMED, STILL_REFUSED, WRITTEN, RefusedRow, RefusedRows, is_row
 from clickstream.pipeline.settings import parse_options
-from clickstream.pipeline.sinks import dead_letters_of
+from clickstream.pipeline.sinks import dead_letters_of, sinks_of
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks
 
 ACCEPTED, REFUSED, TOO_LATE, IN_PARTS = "accepted", "refused", "too late", "in parts"
+RECORDS = "records"
 
 
 def replay_to_topic(options: PipelineOptions) -> int:
@@ -55,25 +60,69 @@ def replay_to_topic(options: PipelineOptions) -> int:
     connection, topic = _place(options)
     letters = dead_letters_of(options)
     judge, writer = Judge(parse_options(options, live=True), connection, topic), ConfirmedWriter(connection, topic)
-    sys.stdout.write(summary(_replay(letters, connection, judge, writer), topic))
+    rows = RefusedRows(sinks_of(options))
+    sys.stdout.write(summary(_replay(letters, connection, judge, writer, rows), topic))
     return 0
 
 
 def _replay(
-    letters: SqlConnection | str, connection: KafkaConnection, judge: "Judge", writer: ConfirmedWriter
+    letters: SqlConnection | str,
+    connection: KafkaConnection,
+    judge: "Judge",
+    writer: ConfirmedWriter,
+    rows: RefusedRows,
 ) -> Counter[str]:
     if isinstance(letters, str):
-        return _from_topic(letters, connection, judge, writer)
-    return _from_database(letters, judge, writer)
+        return _from_topic(letters, connection, judge, writer, rows)
+    return _from_database(letters, judge, writer, rows)
+
+
+def replay_rows_only(letters: SqlConnection, rows: RefusedRows) -> int:
+    """The dead letters of a database that are rows, into their stores, where no topic is named. Returns the exit status.
+
+    Raises:
+        UserError: There are none, but records, for which the topic is needed.
+    """
+    _check_there(letters)
+    counts = replay_rows(letters, rows)
+    if counts[RECORDS] and not counts.keys() - {RECORDS}:
+        raise _without_place()
+    sys.stdout.write(
+        f"{rows_summary(counts)}"
+        + (
+            f"Records among the dead letters, which --bootstrap_servers and --topic replay: {counts[RECORDS]}\n"
+            if counts[RECORDS]
+            else ""
+        )
+    )
+    return 0
+
+
+def replay_rows(letters: SqlConnection, rows: RefusedRows) -> Counter[str]:
+    """Writes the dead letters of a database that are rows into their stores; returns how many became what, and of RECORDS, which stay."""
+    counts: Counter[str] = Counter()
+    for page in read_dead_letters(letters):
+        counts.update(_rows_of_page(letters, page, rows)[1])
+    return counts
+
+
+def rows_summary(counts: Counter[str]) -> str:
+    """A line on what became of rows that a store had refused; none if there were none."""
+    if not any(counts[kind] for kind in (WRITTEN, STILL_REFUSED, NOT_NAMED)):
+        return ""
+    stay = "".join(f"; {counts[kind]} {kind}" for kind in (STILL_REFUSED, NOT_NAMED) if counts[kind])
+    return f"Refused rows now written: {counts[WRITTEN]}{stay}\n"
 
 
 def summary(counts: Counter[str], topic: str) -> str:
-    """One line on what became of the dead letters."""
+    """What became of the dead letters: a line, and one more if there were refused rows."""
     stay = ((REFUSED, "still refused"), (TOO_LATE, "too late for the job"), (IN_PARTS, "incomplete"))
     notes = [f"{counts[kind]} {name}" for kind, name in stay if counts[kind]]
     notes += [f"{counts[kind]} {kind}" for kind in ("expired unread", "messages were no dead letters") if counts[kind]]
     return (
-        f"Dead letters now accepted and sent to {topic}: {counts[ACCEPTED]}" + "".join(f"; {n}" for n in notes) + "\n"
+        f"Dead letters now accepted and sent to {topic}: {counts[ACCEPTED]}"
+        + "".join(f"; {n}" for n in notes)
+        + f"\n{rows_summary(counts)}"
     )
 
 
@@ -108,18 +157,42 @@ class Judge:
 def _place(options: PipelineOptions) -> tuple[KafkaConnection, str]:
     kafka = options.view_as(KafkaOptions)
     if not (kafka.bootstrap_servers and kafka.topic):
-        message = "--bootstrap_servers or --topic is missing: name the topic of the live job, where accepted clicks go back to."
-        raise UserError(message)
+        raise _without_place()
     config = load_kafka_config(kafka.kafka_config) if kafka.kafka_config else {}
     return KafkaConnection(kafka.bootstrap_servers, kafka.group_id, config), kafka.topic
 
 
-def _from_database(letters: SqlConnection, judge: Judge, writer: ConfirmedWriter) -> Counter[str]:
+def _without_place() -> UserError:
+    message = (
+        "--bootstrap_servers or --topic is missing: name the topic of the live job, where accepted clicks go back to."
+    )
+    return UserError(message)
+
+
+def _check_there(letters: SqlConnection) -> None:
     if letters.is_sqlite and not Path(letters.database).is_file():
         message = f"There are no dead letters in {letters.database}: name their place with --mysql or --dead_letters."
         raise UserError(message)
+
+
+def _rows_of_page(letters: SqlConnection, page: pa.Table, rows: RefusedRows) -> tuple[pa.Table, Counter[str]]:
+    """Writes the rows of a page, and deletes those that are in. Returns the records, and counts."""
+    sources = zip(page["source"].to_pylist(), page["position"].to_pylist(), strict=True)
+    mask = pa.array([is_row(source, position) for source, position in sources], pa.bool_())
+    refused, records = page.filter(mask), page.filter(pc.invert(mask))
+    raws = zip(refused["source"].to_pylist(), refused["raw"].to_pylist(), strict=True)
+    outcomes = rows.write([RefusedRow(*pair) for pair in raws])
+    keys = zip(refused["dead_letter_id"].to_pylist(), outcomes, strict=True)
+    delete_dead_letters(letters, [key for key, outcome in keys if outcome == WRITTEN])
+    return records, Counter(outcomes) + Counter({RECORDS: records.num_rows})
+
+
+def _from_database(letters: SqlConnection, judge: Judge, writer: ConfirmedWriter, rows: RefusedRows) -> Counter[str]:
+    _check_there(letters)
     counts: Counter[str] = Counter()
-    for page in read_dead_letters(letters):
+    for whole in read_dead_letters(letters):
+        page, found = _rows_of_page(letters, whole, rows)
+        counts.update(found)
         verdicts = judge.verdicts(page["raw"].to_pylist())
         counts.update(verdicts)
         accepted = page.filter(pa.array([verdict == ACCEPTED for verdict in verdicts]))
@@ -129,7 +202,9 @@ def _from_database(letters: SqlConnection, judge: Judge, writer: ConfirmedWriter
     return counts
 
 
-def _from_topic(letters: str, connection: KafkaConnection, judge: Judge, writer: ConfirmedWriter) -> Counter[str]:
+def _from_topic(
+    letters: str, connection: KafkaConnection, judge: Judge, writer: ConfirmedWriter, rows: RefusedRows
+) -> Counter[str]:
     if letters == writer.topic:
         message = f"--dead_letters=kafka:{letters} is the topic of the clicks: name the one of the dead letters."
         raise UserError(message)
@@ -137,15 +212,18 @@ def _from_topic(letters: str, connection: KafkaConnection, judge: Judge, writer:
     back = ConfirmedWriter(connection, letters)
     counts: Counter[str] = Counter()
     for batch in reader.batches():
-        verdicts = _verdicts(batch, judge)
+        verdicts = _verdicts(batch, judge, rows)
         counts.update(verdicts)
         judged = list(zip(batch, verdicts, strict=True))
         writer.send(Record(x.raw, None, judge.home(x.source)) for x, verdict in judged if x.raw and verdict == ACCEPTED)
-        back.send(message for x, verdict in judged if verdict != ACCEPTED for message in x.messages)
+        back.send(message for x, verdict in judged if verdict not in (ACCEPTED, WRITTEN) for message in x.messages)
     return counts + Counter({"expired unread": reader.expired, "messages were no dead letters": reader.foreign})
 
 
-def _verdicts(batch: list[KafkaLetter], judge: Judge) -> list[str]:
+def _verdicts(batch: list[KafkaLetter], judge: Judge, rows: RefusedRows) -> list[str]:
     """Those whose parts aren't all there have no bytes to judge."""
-    whole = iter(judge.verdicts([letter.raw for letter in batch if letter.raw is not None]))
-    return [IN_PARTS if letter.raw is None else next(whole) for letter in batch]
+    are_rows = [is_row(letter.source, letter.position) for letter in batch]
+    letters = list(zip(batch, are_rows, strict=True))
+    whole = iter(judge.verdicts([letter.raw for letter, row in letters if letter.raw is not None and not row]))
+    written = iter(rows.write([RefusedRow(x.source, x.raw) for x, row in letters if x.raw is not None and row]))
+    return [IN_PARTS if letter.raw is None else next(written if row else whole) for letter, row in letters]

@@ -10,6 +10,7 @@ from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.index import check_elasticsearch, setup_elasticsearch
 from clickstream.io.elasticsearch.kibana import import_saved_objects
 from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, searched
+from clickstream.io.elasticsearch.refused_documents import write_refused_documents
 from clickstream.io.elasticsearch.row_settings import read_settings, write_settings
 from clickstream.io.elasticsearch.write import WriteToElasticsearch
 
@@ -29,5 +30,6 @@ __all__ = [
     "searched",
     "setup_elasticsearch",
     "write_bulk_file",
+    "write_refused_documents",
     "write_settings",
 ]

@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.io.elasticsearch.errors import CURES, ElasticsearchError, explain
+from clickstream.io.elasticsearch.errors import CURES, ElasticsearchError, explain, is_of_content
 from clickstream.io.elasticsearch.names import index_at, is_by_time
 from clickstream.transforms.sketches import MAX_THETA
 
@@ -39,7 +39,7 @@ class BulkAnswer(NamedTuple):
     Attributes:
         written: How many were stored.
         already_newer: How many found a better version in their place, which is success.
-        again: Those to send again: the server was too busy, or broken.
+        again: Those to send again: the server was too busy, or broken, or refuses them for no fault of theirs.
         cause: Why, of the first of `again`.
         refused: Those that the server will never take, for their content, and why (no values in it).
     """
@@ -55,6 +55,12 @@ class _Error(msgspec.Struct):
     type: str = "unknown_error"
     reason: str | None = None
     caused_by: "_Error | None" = None
+
+    def kinds(self) -> Iterator[str]:
+        """Its type and those of its causes."""
+        yield self.type
+        if self.caused_by is not None:
+            yield from self.caused_by.kinds()
 
 
 class _Result(msgspec.Struct, gc=False):
@@ -165,16 +171,21 @@ def read_answer(answer: bytes, actions: pa.StringArray) -> BulkAnswer:
 def _read_items(items: list[_Result], actions: pa.StringArray) -> BulkAnswer:
     failed = [(place, item.status, item.error or _Error()) for place, item in enumerate(items) if item.status >= 300]
     conflicts = [place for place, status, _ in failed if status == 409]
-    again = [place for place, status, _ in failed if status == 429 or status >= 500]
-    refused, cause = dict[int, str](), ""
+    again, refused, cause = list[int](), dict[int, str](), ""
     for place, status, error in failed:
+        if status == 409:
+            continue
         if status == 429 or status >= 500:
-            cause = cause or f"{status} {error.type}: {explain(status, error.type)}"
+            again.append(place)
         elif status in (401, 403, 404) or error.type in CURES:
             message = f"Elasticsearch refuses to write ({status} {error.type}): {explain(status, error.type)}."
             raise ElasticsearchError(message)
-        elif status != 409:
+        elif is_of_content(error.kinds()):
             refused[place] = _refusal(status, error, actions[place].as_py())
+        else:
+            again.append(place)
+        if again and not cause:
+            cause = f"{status} {error.type}: {explain(status, error.type)}"
     written = len(items) - len(conflicts) - len(again) - len(refused)
     return BulkAnswer(written, len(conflicts), again, cause, refused)
 

@@ -1,4 +1,7 @@
-"""A bundle's actions, collected up to a request's limits and sent until each is stored, superseded or refused for its content."""
+"""A bundle's actions, collected up to a request's limits and sent until each is stored, superseded or refused for its content.
+
+Whatever else refuses them, be it the server's state or something between, is waited out: rows aren't given up for what isn't their fault.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +23,9 @@ from clickstream.io.outage import OutageLog
 from clickstream.io.retry import Patience
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
-_OUTAGE = OutageLog(logging.getLogger(__name__), "Elasticsearch", "clickstream.elasticsearch")
+_OUTAGE = OutageLog(
+    logging.getLogger(__name__), "Elasticsearch", "clickstream.elasticsearch", "it hangs, or the network between"
+)
 
 
 def patience_of(seconds: float, **clock: Any) -> Patience:
@@ -53,11 +58,14 @@ class BulkSender:
             try:
                 answer = self._try(actions if len(rows) == len(actions) else actions.take(pa.array(rows)))
             except BodyTooLargeError as error:
-                if len(rows) == 1:
+                if len(rows) > 1:
+                    todo += reversed(np.array_split(rows, 2))
+                elif _is_large(actions, int(rows[0])):
                     refused[int(rows[0])] = str(error)
                     count("documents_refused")
-                else:
-                    todo += np.array_split(rows, 2)
+                else:  # no size at all is taken, as by a proxy that is out of order: the document is as good as any
+                    patience.wait(str(error))
+                    todo.append(rows)
             except ElasticsearchUnavailableError as error:
                 patience.wait(str(error))
                 todo.append(rows)
@@ -72,11 +80,18 @@ class BulkSender:
 
     def _try(self, actions: pa.StringArray) -> bulk.BulkAnswer:
         count("bulk_requests")
-        answer = bulk.read_answer(send_bulk(self.client, bulk.action_bytes(actions)), actions)
+        with _OUTAGE.attempt():
+            found = send_bulk(self.client, bulk.action_bytes(actions))
+        answer = bulk.read_answer(found, actions)
         count("documents_written", answer.written)
         count("documents_already_newer", answer.already_newer)
         count("documents_refused", len(answer.refused))
         return answer
+
+
+def _is_large(actions: pa.StringArray, row: int) -> bool:
+    """Whether an action is larger than requests usually are, so that others may pass where it doesn't."""
+    return bulk.size_of(actions[row : row + 1]) > bulk.MAX_BODY_BYTES
 
 
 class Limits(NamedTuple):

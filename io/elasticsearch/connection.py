@@ -5,7 +5,6 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import orjson
@@ -13,6 +12,7 @@ from elastic_transport import ConnectionError as NoConnectionError
 from elastic_transport import SerializationError, Serializer, TlsError, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 
+from clickstream.io.certificates import certificate_fault, check_ca_file
 from clickstream.io.elasticsearch.errors import (
     BodyTooLargeError,
     ElasticsearchError,
@@ -20,6 +20,7 @@ from clickstream.io.elasticsearch.errors import (
     ForbiddenError,
     explain,
 )
+from clickstream.io.errors import UserError
 from clickstream.io.secrets import check_secret_reference, resolve_secret
 
 # The dialect that servers 8 and 9 both speak; the client's own would shut out the 8s.
@@ -30,6 +31,7 @@ _HOST = re.compile(r"https?://([^\s/:?#@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}(/[^\s
 _API_KEY = re.compile(r"[A-Za-z0-9+/=_:.-]+")
 _WORDS = {"api_key": "ApiKey", "basic_auth": "Basic"}
 _MAY_PASS = frozenset({408, 429, 500, 502, 503, 504})
+_CERTAIN = frozenset({401, 403, 404})  # of a bulk request: somebody has to do something
 
 
 class _AsIs(Serializer):
@@ -118,9 +120,10 @@ class ElasticsearchConnection:
     def _certificates(self) -> dict[str, Any]:
         if self.ca_certs is None:
             return {}
-        if not Path(self.ca_certs).is_file():
-            message = f"Elasticsearch: there is no certificate file {self.ca_certs}: check ca_certs."
-            raise ElasticsearchError(message)
+        try:
+            check_ca_file(self.ca_certs, "--elasticsearch_ca (ca_certs)")
+        except UserError as error:
+            raise ElasticsearchError(str(error)) from None
         return {"ca_certs": self.ca_certs}
 
     def _credentials(self) -> dict[str, Any]:
@@ -149,6 +152,16 @@ def send_bulk(client: Elasticsearch, body: bytes) -> bytes:
     return answer if isinstance(answer, bytes) else b""
 
 
+def _class_of(status: int, content: str) -> type[ElasticsearchError]:
+    """What a status means. That a bulk request is refused for itself, which is as good as any, is no more than a state."""
+    if status == 413:
+        return BodyTooLargeError
+    if status == 403:
+        return ForbiddenError
+    held = content == _NDJSON and 400 <= status < 500 and status not in _CERTAIN
+    return ElasticsearchUnavailableError if held or status in _MAY_PASS else ElasticsearchError
+
+
 def ask(client: Elasticsearch, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """Sends an object and returns the answer's; errors as of `perform`."""
     return orjson.loads(perform(client, method, path, None if body is None else orjson.dumps(body)))
@@ -175,9 +188,10 @@ def perform(
         message = "What answers at this address is not Elasticsearch: check the host, the port, and proxies between."
         raise ElasticsearchError(message) from None
     except ApiError as error:
-        raise _failure(error, quote=content == _JSON) from None
+        raise _failure(error, content) from None
     except TlsError as error:
-        message = f"Elasticsearch: no TLS connection ({_last_part(error)}): check http or https, and ca_certs."
+        what, cure = certificate_fault(str(error)) or (_last_part(error), "check http or https, and ca_certs")
+        message = f"Elasticsearch: no TLS connection ({what}): {cure}."
         raise ElasticsearchError(message) from None
     except TransportError as error:  # other texts than a connection's could quote documents
         detail = _last_part(error) if isinstance(error, NoConnectionError) else type(error).__name__
@@ -185,17 +199,12 @@ def perform(
         raise ElasticsearchUnavailableError(message) from None
 
 
-def _failure(error: ApiError, *, quote: bool) -> ElasticsearchError:
-    """The error for a failed request. `quote`: its reason may be repeated, since the request held no documents."""
+def _failure(error: ApiError, content: str) -> ElasticsearchError:
+    """The error for a failed request. Its reason is repeated where the request held no documents."""
     status, found = error.meta.status, _error_of(error.body)
     kind, reason = str(found.get("type", "")), " ".join(str(found.get("reason", "")).split())
-    detail = "".join((f" {kind}" if kind else "", f" ({reason[:300]})" if quote and reason else ""))
-    message = f"Elasticsearch answered {status}{detail}: {explain(status, kind)}."
-    if status == 413:
-        return BodyTooLargeError(message)
-    if status == 403:
-        return ForbiddenError(message)
-    return (ElasticsearchUnavailableError if status in _MAY_PASS else ElasticsearchError)(message)
+    detail = "".join((f" {kind}" if kind else "", f" ({reason[:300]})" if content == _JSON and reason else ""))
+    return _class_of(status, content)(f"Elasticsearch answered {status}{detail}: {explain(status, kind)}.")
 
 
 def _error_of(body: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
+from clickstream.io.certificates import ask_for_fault
 from clickstream.io.errors import UserError
 from clickstream.io.kafka.config import KafkaConfig, check_kafka_config, resolve_kafka_config
 from clickstream.io.kafka.errors import explain_error, is_certain, may_pass
@@ -90,7 +91,23 @@ class KafkaConnection:
 
     def explain(self, error: KafkaError, topic: str = "") -> UserError:
         """One line on what is wrong and what to do."""
+        if error.code() == KafkaError._SSL and "verif" in error.str():  # noqa: SLF001
+            fault = self._certificate_fault()
+            if fault:
+                return UserError(f"Kafka at {self.bootstrap_servers}: no TLS connection ({fault[0]}): {fault[1]}.")
         return explain_error(error, self.bootstrap_servers, self.group_id, topic)
+
+    def _certificate_fault(self) -> tuple[str, str] | None:
+        """What librdkafka, which says the same of all, doesn't like in a broker's certificate. Another look, as it doesn't keep it."""
+        config = {name: str(value) for name, value in self.config.items()}
+        by_name = config.get("ssl.endpoint.identification.algorithm", "https") != "none"
+        for server in self.bootstrap_servers.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if port.isdigit():
+                found = ask_for_fault(host.strip("[]"), int(port), config.get("ssl.ca.location"), by_name=by_name)
+                if found:
+                    return found
+        return None
 
     def open(self, client: Any, settings: dict[str, Any], on_error: Callable[[KafkaError], None]) -> Any:
         """Makes a client of the class given. Raises as `consumer`."""

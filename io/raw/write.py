@@ -77,8 +77,9 @@ class _WriteRawClicks(beam.DoFn):
 
     def _try(self, rows: pa.Table, patience: Patience) -> dict[int, str] | None:
         try:
-            refused = self._store.write(rows)
-            self._store.mark(rows["bucket"].unique().to_pylist())
+            with _OUTAGE.attempt():
+                refused = self._store.write(rows)
+                self._store.mark(rows["bucket"].unique().to_pylist())
         except RawStoreUnavailableError as error:
             patience.wait(str(error))
             return None

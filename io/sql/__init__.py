@@ -15,6 +15,7 @@ from clickstream.io.sql.dead_letters import (
 from clickstream.io.sql.errors import Verdict, judge, one_line_errors
 from clickstream.io.sql.metrics import WriteToSql
 from clickstream.io.sql.mysql import check_mysql, connect_by_url, setup_mysql
+from clickstream.io.sql.refused_rows import write_refused_rows
 from clickstream.io.sql.row_settings import read_settings, setup_settings, write_settings
 from clickstream.io.sql.setup import check_sql, check_tables, execute_as_is, setup_sql, setup_tables, take_turn
 from clickstream.io.sql.tables import Columns, UrlHashes, check_name, dead_letters_table, page_metrics_table
@@ -52,5 +53,6 @@ __all__ = [
     "setup_sql",
     "setup_tables",
     "take_turn",
+    "write_refused_rows",
     "write_settings",
 ]

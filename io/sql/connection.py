@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
+from clickstream.io.certificates import check_ca_file
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import check_secret_reference, resolve_secret
 from clickstream.io.sql import tables
@@ -80,7 +81,10 @@ class SqlConnection:
 
         Raises:
             SecretError: The password's reference leads nowhere.
+            UserError: The certificate authority's file can't be used.
         """
+        if self.tls_ca:
+            check_ca_file(self.tls_ca, "--mysql_tls_ca")
         password = resolve_secret(self.password) if self.password else None
         place = (self.host, self.port, self.database if with_database else None)
         url = sa.engine.URL.create(self.drivername, self.username, password, *place)

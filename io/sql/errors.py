@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pymysql
 from pymysql.constants import CR, ER
 
+from clickstream.io.certificates import certificate_fault
 from clickstream.io.errors import UserError
 from clickstream.io.sql.connection import SqlConnection
 
@@ -23,14 +24,17 @@ class Verdict(Enum):
 
 
 class Problem(NamedTuple):
-    """An error of a driver without what may be secret or data: code and name, and the column if one is known."""
+    """An error of a driver without what may be secret or data: code and name, and the column if known; the cure, if it isn't the code's."""
 
     verdict: Verdict
     code: int
     text: str
+    cure: str = ""
 
 
+_LOST_CONNECTION = Problem(Verdict.RETRY, 2006, "connection lost")
 _NAMES = {code: name for part in (ER, CR) for name, code in vars(part).items() if isinstance(code, int)} | {
+    1644: "SIGNAL_EXCEPTION",
     1927: "CONNECTION_KILLED",
     3159: "SECURE_TRANSPORT_REQUIRED",
     3819: "CHECK_CONSTRAINT_VIOLATED",
@@ -41,8 +45,10 @@ _LOCKED = (1205, 1206, 1213, 3101)
 _LOST = (0, 1152, 1158, 1159, 1160, 1161, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 2014, 2055, 3024, 3032, 4031)
 _BUSY_OR_STANDBY = (1040, 1053, 1203, 1226, 1290, 1792, 1836)
 _DISK_FULL = (1021, 1030, 1114)
-_TRANSIENT = frozenset((*_LOCKED, *_LOST, *_BUSY_OR_STANDBY, *_DISK_FULL))
-_CONTENT = frozenset((1048, 1153, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1416, 1644, 1690, 3140, 3819, 4025))
+_NOT_REACHED, _TLS = 2003, 2026
+_SIGNAL = 1644  # of a trigger: somebody's program refuses, whatever for
+_TRANSIENT = frozenset((*_LOCKED, *_LOST, *_BUSY_OR_STANDBY, *_DISK_FULL, _SIGNAL))
+_CONTENT = frozenset((1048, 1153, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1416, 1690, 3140, 3819, 4025))
 DENIED = frozenset((1044, 1142, 1227, 1370))  # the account lacks a right
 _CURES = {
     1021: "its disk is full: make room there",
@@ -51,6 +57,7 @@ _CURES = {
     1044: "the account may not use this database: GRANT it the rights on it",
     1045: "user name or password is wrong: correct them",
     1049: "there is no such database: create it, or name another",
+    1054: "a column is missing: run setup-sinks, which says which and how to add it",
     1114: "the table or its disk is full: make room there",
     1050: "a table has the name of a view that setup-sinks makes: rename it",
     1142: "the account lacks a right: GRANT it SELECT, INSERT, UPDATE and DELETE on the database",
@@ -61,6 +68,7 @@ _CURES = {
     1290: "it is read-only: name the primary server",
     1347: "a table has the name of a view that setup-sinks makes: rename it",
     1370: "the account may not alter procedures: GRANT it CREATE ROUTINE and ALTER ROUTINE on the database",
+    1644: "a trigger refuses to write: look at the triggers on its tables",
     1698: "the account can't log in this way: give it a password",
     1836: "it is read-only: name the primary server",
     2003: "nothing answers there: start the server, or correct host and port",
@@ -74,6 +82,7 @@ _SQLITE_CURES = {
     "readonly": "it can't be written: check its permissions",
     "no such table": "run setup-sinks, or name another file",
     "not a database": "name another file",
+    "trigger": "look at the triggers on its tables",
 }
 
 
@@ -91,13 +100,18 @@ def judge(error: BaseException) -> Problem | None:
     if isinstance(cause, pymysql.err.Error):
         return _judge_mysql(cause)
     lost = isinstance(cause, OSError) and not isinstance(cause, _FILE_ERRORS)
-    return Problem(Verdict.RETRY, 2006, "connection lost") if lost else None
+    return _LOST_CONNECTION if lost else None
 
 
 def _judge_mysql(error: pymysql.err.Error) -> Problem:
     code = error.args[0] if error.args else 0
     if not isinstance(code, int):
         return Problem(Verdict.FATAL, 0, "driver error")
+    if code == 0:  # so PyMySQL says that a connection broke while it wasn't looking
+        return _LOST_CONNECTION
+    refused = certificate_fault(str(error.args[-1])) if code in (_NOT_REACHED, _TLS) else None
+    if refused:  # PyMySQL says of it that nothing can be reached
+        return Problem(Verdict.FATAL, _TLS, *refused)
     verdict = Verdict.RETRY if code in _TRANSIENT else Verdict.REFUSED if code in _CONTENT else Verdict.FATAL
     column = _COLUMN.search(str(error.args[-1])) if code in _CONTENT else None
     text = f"{code} {_NAMES.get(code, 'error')}" + (f", column {column[1]}" if column else "")
@@ -106,8 +120,9 @@ def _judge_mysql(error: pymysql.err.Error) -> Problem:
 
 def _judge_sqlite(error: sqlite3.Error) -> Problem:
     text = str(error)
-    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError)):
-        return Problem(Verdict.REFUSED, 0, text)
+    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError)):  # a trigger's RAISE too, in words of its own
+        of_content = re.search("constraint failed|mismatch|too big|too large", text)
+        return Problem(Verdict.REFUSED, 0, text) if of_content else Problem(Verdict.RETRY, 0, "a trigger refuses")
     transient = re.search("locked|busy|full|disk I/O", text)
     return Problem(Verdict.RETRY if transient else Verdict.FATAL, 0, text)
 
@@ -117,7 +132,11 @@ def explain(connection: SqlConnection, problem: Problem) -> UserError:
     sqlite_cure = next(
         (cure for part, cure in _SQLITE_CURES.items() if part in problem.text), "move it away, or name another"
     )
-    cure = sqlite_cure if connection.is_sqlite else _CURES.get(problem.code, "look into the server's error log")
+    cure = (
+        sqlite_cure
+        if connection.is_sqlite
+        else problem.cure or _CURES.get(problem.code, "look into the server's error log")
+    )
     return UserError(f"{connection.place}: {problem.text}: {cure}.")
 
 

@@ -107,6 +107,8 @@ class WriteToMySql(beam.PTransform):
 def setup_mysql(connection: SqlConnection, *, renew: bool = False) -> None:
     """Creates what is missing: the database (if the connection says so), tables, stored procedures and views. What is there stays.
 
+    Tables that were there are checked before anything is built on them: a lost column is told by its name.
+
     Args:
         connection: The database.
         renew: Whether procedures and views of another version are changed too; the rights on them stay.
@@ -115,6 +117,7 @@ def setup_mysql(connection: SqlConnection, *, renew: bool = False) -> None:
         UserError: The server can't be reached, or something is missing that the account may not make.
     """
     setup_sql(connection)
+    check_sql(connection)
     with one_line_errors(connection), connection.engine().connect() as opened:
         take_turn(opened)
         setup_routines(opened, connection, renew=renew)

@@ -25,8 +25,15 @@ from clickstream.io.sql import tables
 from clickstream.io.sql.connection import SqlConnection
 from clickstream.io.sql.errors import Problem, Verdict, explain, judge
 
-_OUTAGE = OutageLog(logging.getLogger(__name__), "The database", "clickstream.sql")
+_OUTAGE = OutageLog(
+    *(logging.getLogger(__name__), "The database", "clickstream.sql"),
+    silence="it hangs, or somebody holds its tables locked (SHOW FULL PROCESSLIST says who)",
+)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 10.0
+_BLIP_SECONDS = 5.0  # two writers in each other's way for less aren't worth a word
+_STALE_SECONDS = (
+    30.0  # a connection idle for longer may have been dropped on the way without a word; another costs some ms
+)
 _SQLITE_ROWS = 50  # rows a statement: a third cheaper than one by one
 _STATEMENT, _STATEMENT_ROOM = 1 << 20, 8192  # bytes of a MySQL statement, and of those what its frame takes, generously
 
@@ -115,6 +122,7 @@ class SqlWriter:
         self._engine = connection.engine()
         self._open: Any = None
         self._packet = 0
+        self._used = 0.0
 
     def write(self, columns: tables.Columns) -> list[Refused]:
         """Writes one batch; returns the rows refused for their content, while the others stand.
@@ -123,7 +131,7 @@ class SqlWriter:
             UserError: Retrying didn't help within `retry_seconds`, or can't help.
         """
         deadline = time.monotonic() + self._retry_seconds
-        ceiling = _FIRST_PAUSE
+        ceiling, began = _FIRST_PAUSE, time.monotonic()
         while problem := self._try(columns):
             if problem.verdict is Verdict.REFUSED:
                 return self._halve(columns, problem)
@@ -131,7 +139,7 @@ class SqlWriter:
             if problem.verdict is Verdict.FATAL or time.monotonic() + pause > deadline:
                 raise explain(self._connection, problem)
             self._on_retry()
-            if ceiling > _FIRST_PAUSE:  # two writers in each other's way aren't worth a word
+            if ceiling > _FIRST_PAUSE or time.monotonic() - began > _BLIP_SECONDS:
                 _OUTAGE.failed(str(explain(self._connection, problem)))
             time.sleep(pause)
             ceiling = min(_LONGEST_PAUSE, 2 * ceiling)
@@ -146,7 +154,9 @@ class SqlWriter:
 
     def _try(self, columns: tables.Columns) -> Problem | None:
         try:
-            self._send(columns)
+            with _OUTAGE.attempt():
+                self._send(columns)
+            self._used = time.monotonic()
         except Exception as error:
             self.close()
             problem = judge(error)
@@ -156,6 +166,8 @@ class SqlWriter:
         return None
 
     def _send(self, columns: tables.Columns) -> None:
+        if time.monotonic() - self._used > _STALE_SECONDS and not self._connection.is_sqlite:
+            self.close()
         if self._open is None:
             self._connect()
         cursor = self._open.cursor()

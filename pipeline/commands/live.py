@@ -30,6 +30,7 @@ from clickstream.pipeline.settings import (
 )
 from clickstream.pipeline.watch import (
     FAILED_WHILE_RUNNING,
+    is_supervised,
     note_end,
     note_status,
     stop_on_signals,
@@ -68,7 +69,18 @@ def main(argv: Sequence[str]) -> int:
 def _failed(why: str) -> int:
     sys.stderr.write(f"{why}\n")
     note_end(why)
+    if is_supervised():  # then nothing else is in this process, and workers that still fail say the same, at length
+        _silence()
     return FAILED_WHILE_RUNNING
+
+
+def _silence() -> int:
+    """What workers say while they are taken down means nothing. Returns where standard error goes on."""
+    logging.disable()
+    sys.stderr.flush()
+    said = os.dup(2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    return said
 
 
 def _run(pipeline: beam.Pipeline, stop: threading.Event, status: LiveStatus, causes: Causes) -> int:
@@ -131,9 +143,7 @@ def _watch(result: PipelineResult, stop: threading.Event, status: LiveStatus, ca
 
 
 def _cancel(result: PipelineResult) -> int:
-    logging.disable()
-    said = os.dup(2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what workers say while they are taken down means nothing
+    said = _silence()
     cancelling = threading.Thread(target=result.cancel, daemon=True)
     cancelling.start()
     deadline = time.monotonic() + STOP_SECONDS

@@ -2,7 +2,7 @@
 
 A window's numbers can't be mended by adding to them (a user may be known there already). Of runs over logs, the records are one piece
 more, whose windows are computed from all clicks that are kept; with --raw_store=none the input is read again, whole. What a live job
-rejected goes back into its topic: see `replay_to_topic`.
+rejected goes back into its topic: see `replay_to_topic`. Rows that a store refused go into that store, wherever they came from.
 Bytes that were withheld (--hash_user_ids) are no click's; a pseudonym in others stands for itself, so what they are judged to be doesn't change.
 """
 
@@ -28,8 +28,10 @@ from clickstream.pipeline.options import (
 )
 from clickstream.pipeline.output_dir import SHAPING, OutputDir
 from clickstream.pipeline.raw_store import raw_store_of
-from clickstream.pipeline.replay_to_topic import replay_to_topic
+from clickstream.pipeline.replay_rows import RefusedRows
+from clickstream.pipeline.replay_to_topic import replay_rows, replay_rows_only, replay_to_topic, rows_summary
 from clickstream.pipeline.settings import parse_options
+from clickstream.pipeline.sinks import dead_letters_of, sinks_of
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks
 
@@ -44,7 +46,12 @@ def main(argv: Sequence[str]) -> int:
     """
     options = read_options(argv, "replay-dead-letters")
     kafka, output = options.view_as(KafkaOptions), options.view_as(OutputOptions)
-    if kafka.bootstrap_servers or kafka.topic or output.mysql or output.dead_letters:
+    if kafka.bootstrap_servers or kafka.topic:
+        return replay_to_topic(options)
+    if output.mysql or output.elasticsearch or output.dead_letters:
+        letters = dead_letters_of(options)
+        if isinstance(letters, SqlConnection):
+            return replay_rows_only(letters, RefusedRows(sinks_of(options)))
         return replay_to_topic(options)
     return replay_from_logs(argv)
 
@@ -63,6 +70,7 @@ def replay_from_logs(argv: Sequence[str]) -> int:
     earlier = [f"--{name}={run[name]}" for name in SHAPING if name != "sample" and run.get(name) is not None]
     options = read_options([*earlier, *argv])
     database = SqlConnection("sqlite", str(output.database.absolute()))
+    said = rows_summary(replay_rows(database, RefusedRows(sinks_of(options))))
     accepted = [
         letter for page in read_dead_letters(database) for letter in accepted_letters(page, parse_options(options))
     ]
@@ -71,7 +79,7 @@ def replay_from_logs(argv: Sequence[str]) -> int:
         done = _count(options, output, run["input"], [raw for _, raw in accepted])
         delete_dead_letters(database, [key for key, _ in accepted])
         report(options, output, done, time.monotonic() - started)
-    sys.stdout.write(f"Dead letters now accepted and counted: {len(accepted)}\n")
+    sys.stdout.write(f"Dead letters now accepted and counted: {len(accepted)}\n{said}")
     return 0
 
 

@@ -38,11 +38,8 @@ _TABLE: tuple[tuple[str, Iterable[str]], ...] = (
     ("early_results late_results", {*_GO_ON, DATAFLOW}),
     ("output_dir", _ALL - {DATAFLOW}),
     ("mysql mysql_password mysql_tls_ca", _ALL),
-    ("elasticsearch_index", _ALL - {REPLAY}),
-    (
-        "elasticsearch elasticsearch_api_key elasticsearch_user elasticsearch_password elasticsearch_ca",
-        _ALL - {REPLAY},
-    ),
+    ("elasticsearch_index", _ALL),
+    ("elasticsearch elasticsearch_api_key elasticsearch_user elasticsearch_password elasticsearch_ca", _ALL),
     ("dead_letters", {*_KAFKA, BATCH, REPROCESS, FORGET, PAGE, SETUP, REPLAY}),
     (
         "raw_store raw_table cassandra cassandra_keyspace cassandra_user cassandra_password cassandra_ca hbase",

@@ -46,8 +46,25 @@ class FoundPrismRunner(PrismRunner):
         return StopOnExitJobServer(FoundPrism(options))
 
 
+_NEEDED = frozenset(
+    {
+        *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME"),
+        *("GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GODEBUG", "GRPC_GO_LOG_SEVERITY_LEVEL"),
+    }
+)
+
+
 class FoundPrism(PrismJobServer):
-    """Starts the program as it is. Beam sets its mode before, which fails on a file system that is read-only, as in a container."""
+    """Starts the program as it is. Beam sets its mode before, which fails on a file system that is read-only, as in a container.
+
+    Of this process's variables, among which are secrets, it gets what a program of Go may need: it talks to this process only.
+    """
+
+    def subprocess_cmd_and_endpoint(self) -> tuple[list[str], str]:
+        """What is run, and where it will listen."""
+        command, endpoint = super().subprocess_cmd_and_endpoint()
+        kept = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name in _NEEDED]
+        return ["env", "-i", *kept, *command], endpoint
 
     def _get_executable_path(self) -> str:
         if self._path and os.access(self._path, os.X_OK):

@@ -4,9 +4,9 @@ May import: `clickstream.io.errors`, `clickstream.pipeline.argv`.
 """
 
 from clickstream.pipeline.watch.figures import LiveFigures, SinkFigures
-from clickstream.pipeline.watch.health import LastError, Limits, default_limits, report
+from clickstream.pipeline.watch.health import SINK_NAMES, LastError, Limits, default_limits, report
 from clickstream.pipeline.watch.health_server import HealthServer
-from clickstream.pipeline.watch.job_status import JobStatus, note_end, note_status
+from clickstream.pipeline.watch.job_status import JobStatus, is_supervised, note_end, note_status
 from clickstream.pipeline.watch.page_process import belongs_to_job, end_with_parent, page_beside
 from clickstream.pipeline.watch.stopping import stop_on_signals
 from clickstream.pipeline.watch.supervisor import DEFAULT_RESTARTS, FAILED_WHILE_RUNNING, STOP_SECONDS, supervise
@@ -14,6 +14,7 @@ from clickstream.pipeline.watch.supervisor import DEFAULT_RESTARTS, FAILED_WHILE
 __all__ = [
     "DEFAULT_RESTARTS",
     "FAILED_WHILE_RUNNING",
+    "SINK_NAMES",
     "STOP_SECONDS",
     "HealthServer",
     "JobStatus",
@@ -24,6 +25,7 @@ __all__ = [
     "belongs_to_job",
     "default_limits",
     "end_with_parent",
+    "is_supervised",
     "note_end",
     "note_status",
     "page_beside",

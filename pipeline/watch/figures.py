@@ -5,12 +5,22 @@ from typing import NamedTuple
 
 
 class SinkFigures(NamedTuple):
-    """What one store got; `failing_since_ms` is 0 unless writes fail."""
+    """What one store got.
+
+    Attributes:
+        written, windows: Rows (of a raw store clicks), and windows of which there are any.
+        retries: Writes that were repeated.
+        failing_since_ms: 0 unless writes fail.
+        refused: Rows that it refuses for their content, which are dead letters.
+        waiting_since_ms: Since when a write is under way; 0: none is.
+    """
 
     written: int = 0
     windows: int = 0
     retries: int = 0
     failing_since_ms: int = 0
+    refused: int = 0
+    waiting_since_ms: int = 0
 
 
 class LiveFigures(NamedTuple):
@@ -48,3 +58,8 @@ class LiveFigures(NamedTuple):
     def retries(self) -> int:
         """Writes that were repeated."""
         return sum(sink.retries for sink in self.sinks.values())
+
+    @property
+    def refused(self) -> int:
+        """Rows, a store each, that are missing there as it refuses them."""
+        return sum(sink.refused for sink in self.sinks.values())

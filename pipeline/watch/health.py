@@ -7,7 +7,8 @@ from clickstream.pipeline.watch.figures import LiveFigures
 
 _BLIP_SECONDS = 5  # a write that goes well the second time isn't worth an alarm
 _FRESH_SECONDS = 30  # for so long what the brokers said last is taken to hold
-_SINKS = {"sql": "The database", "elasticsearch": "Elasticsearch", "raw_store": "The raw store"}
+_SILENT_SECONDS = 10  # a write that has no answer for so long is held up
+SINK_NAMES = {"sql": "the database", "elasticsearch": "Elasticsearch", "raw_store": "the raw store"}
 
 
 class Limits(NamedTuple):
@@ -52,7 +53,15 @@ def _failing(figures: LiveFigures, now_ms: int) -> Iterator[str]:
     for name, sink in figures.sinks.items():
         seconds = _seconds(sink.failing_since_ms or None, now_ms)
         if seconds > _BLIP_SECONDS:
-            yield f"{_SINKS[name]}: writes have failed for {seconds:.0f} s."
+            yield f"{_at_start(name)}: writes have failed for {seconds:.0f} s."
+            continue
+        seconds = _seconds(sink.waiting_since_ms or None, now_ms)
+        if seconds > _SILENT_SECONDS:
+            yield f"{_at_start(name)} has not answered a write for {seconds:.0f} s: it hangs, or somebody holds locks."
+
+
+def _at_start(name: str) -> str:
+    return SINK_NAMES[name][0].upper() + SINK_NAMES[name][1:]
 
 
 def _seconds(since_ms: int | None, now_ms: int) -> float:
@@ -81,6 +90,7 @@ def report(
         "rejected_by_reason": dict(figures.rejected),
         "too_late": figures.too_late,
         "sink_retries": figures.retries,
+        "rows_refused": figures.refused,
         "sinks": {name: sink._asdict() for name, sink in figures.sinks.items()},
         "last_error": error and error.text,
         "last_error_at_ms": error and error.at_ms,

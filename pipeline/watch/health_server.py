@@ -3,6 +3,7 @@
 Runs in the supervisor, so that it outlives the job.
 """
 
+import ipaddress
 import json
 import socket
 import threading
@@ -15,9 +16,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from clickstream.io.errors import UserError
+from clickstream.pipeline.watch.health import SINK_NAMES
 
 _TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PRIVATE = (".local", ".localdomain", ".internal", ".svc", ".lan", ".home.arpa")  # nobody can register a name there
 
 
 class HealthServer:
@@ -57,7 +61,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, report: Callable[[], Mapping[str, Any]]) -> None:
         self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        self.report = report
+        self.report, self.bound = report, host
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
@@ -73,6 +77,11 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "clickstream", ""
 
     def do_GET(self) -> None:
+        if not is_own(self.headers.get("host", ""), self.server.bound):
+            self._answer(
+                421, _TEXT, b"This answers to an address of this machine, or a name of its own network, only.\n"
+            )
+            return
         answer = {"/healthz": self._healthz, "/metrics": self._metrics, "/status.json": self._status}.get(
             self.path.partition("?")[0]
         )
@@ -86,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _healthz(self, report: Mapping[str, Any]) -> None:
         well = report["state"] == "ok"
         said = "ok" if well else f"{report['state']}: {report['reason']}"
-        self._answer(200 if well else 503, _TEXT, f"{said}\n".encode())
+        self._answer(200 if well else 503, _TEXT, "".join(f"{line}\n" for line in (said, *_refusals(report))).encode())
 
     def _metrics(self, report: Mapping[str, Any]) -> None:
         self._answer(200, _PROMETHEUS, metrics_text(report))
@@ -104,6 +113,35 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (named by the library)
         """No line per request."""
+
+
+def is_own(host: str, bound: str) -> bool:
+    """Whether a request's `Host` is no name by which another site's page could have led a browser here (DNS rebinding).
+
+    On loopback it must be a loopback name, as with the page. Elsewhere an address, a name that only a network of one's own knows, the machine's, or
+    that of `bound`.
+    """
+    name = (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).rstrip(".").lower()
+    if not name or name == bound.lower() or name in _LOOPBACK:
+        return True
+    if bound.lower() in _LOOPBACK:
+        return False
+    return "." not in name or name == socket.gethostname().lower() or name.endswith(_PRIVATE) or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _refusals(report: Mapping[str, Any]) -> Iterator[str]:
+    """The stores that lack rows for good, until somebody writes them again."""
+    for name, sink in report.get("sinks", {}).items():
+        if sink["refused"]:
+            yield f"{SINK_NAMES[name]} refuses {sink['refused']:,} rows for their content: dead letters, for replay-dead-letters"
 
 
 def metrics_text(report: Mapping[str, Any]) -> bytes:
@@ -157,6 +195,7 @@ _SINK_FAMILIES = (
     (_sink_counter("rows_written", "Rows, or raw clicks, that are in the store."), "written"),
     (_sink_counter("windows_written", "Windows, hours and days of which rows are in the store."), "windows"),
     (_sink_counter("sink_retries", "Writes that were repeated."), "retries"),
+    (_sink_counter("rows_refused", "Rows, or raw clicks, that the store refuses for their content."), "refused"),
 )
 
 

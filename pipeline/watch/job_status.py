@@ -15,6 +15,7 @@ from typing import Any
 
 _FILE = "CLICKSTREAM_STATUS_FILE"
 _SILENT_SECONDS = 30.0
+_QUIET_SECONDS = 60.0  # for so long nothing was there to be written after a restart: then all is well
 _TOLD: set[str] = set()  # the files that couldn't be written at the last attempt
 _NOTHING: dict[str, Any] = {
     "events_per_second": 0.0,
@@ -29,6 +30,11 @@ _NOTHING: dict[str, Any] = {
     "last_error": None,
     "last_error_at_ms": None,
 }
+
+
+def is_supervised() -> bool:
+    """Whether this process is one attempt of a supervised job, and nothing else."""
+    return _FILE in os.environ
 
 
 def note_status(report: Mapping[str, Any]) -> None:
@@ -99,6 +105,17 @@ class JobStatus:
             self._down = why
         return bool(own.get("rows_written"))
 
+    @staticmethod
+    def _unproven(told: Mapping[str, Any], seconds: float, down: str) -> dict[str, Any]:
+        """What failed may fail again: after a restart the job isn't well before it has written something, if there is anything to write."""
+        written = told.get("rows_written") or (seconds > _QUIET_SECONDS and not told.get("accepted"))
+        if not down or written or told["state"] != "ok":
+            return {}
+        return {
+            "state": "restarting",
+            "reason": f"Started again, and nothing is written yet. It had ended because: {down}",
+        }
+
     def report(self) -> dict[str, Any]:
         """The job's last word if it is fresh; else what was known, and why it isn't: `starting`, `restarting` or `silent`."""
         with self._lock:
@@ -111,7 +128,7 @@ class JobStatus:
             found |= {name: before[name] for name in ("last_error", "last_error_at_ms")}
         silent = (now - told.get("at_ms", began_ms)) / 1000
         if told and silent <= _SILENT_SECONDS:
-            return found
+            return found | self._unproven(told, (now - began_ms) / 1000, down)
         found |= {"events_per_second": 0.0, "at_ms": now}
         if told:
             return found | {"state": "silent", "reason": f"The job has not said anything for {silent:.0f} s."}

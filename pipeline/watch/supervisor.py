@@ -57,7 +57,8 @@ def supervise(
         job = JobStatus(Path(stack.enter_context(_status_folder(say)), "status.json"))
         stack.enter_context(watched(job))
         while True:
-            status = _attempt(command, job.begin(), stop, stop_seconds)
+            with _own_tmpdir() as tmpdir:
+                status = _attempt(command, job.begin() | tmpdir, stop, stop_seconds)
             # What is no mistake at the first start is none at the next: a store that is away for longer than its sink has patience, say.
             if stop.is_set() or status == 0 or (status == USER_ERROR and command is first):
                 return 0 if stop.is_set() else status
@@ -86,6 +87,20 @@ def _status_folder(say: Callable[[str], None]) -> Iterator[str]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _own_tmpdir() -> Iterator[dict[str, str]]:
+    """The environment by which an attempt gets a folder for what it and its runner leave behind, however they end; none where it can't be made."""
+    try:
+        own = tempfile.mkdtemp(prefix="clickstream-")
+    except OSError:
+        yield {}
+        return
+    try:
+        yield {"TMPDIR": own}
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _setter(stop: threading.Event) -> Callable[[int, FrameType | None], None]:

@@ -123,15 +123,20 @@ class LiveJob:
     arguments: list[str]
     folder: Path
     password: str = ""
-    _mark: str = field(default_factory=lambda: f"CLICKSTREAM_TEST_MARK={secrets.token_hex(8)}")
+    _mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def start(self) -> None:
-        name, _, value = self._mark.partition("=")
+        self.tmpdir.mkdir(exist_ok=True)
         with (self.folder / "out").open("ab") as out, (self.folder / "err").open("ab") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "clickstream.pipeline", *self.arguments],
                 cwd=self.folder,
-                env={**os.environ, name: value, "TEST_SQL_PASSWORD": self.password, "POLARS_MAX_THREADS": "1"},
+                env={
+                    **os.environ,
+                    "TMPDIR": str(self.tmpdir),
+                    "TEST_SQL_PASSWORD": self.password,
+                    "POLARS_MAX_THREADS": "1",
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -164,12 +169,17 @@ class LiveJob:
 
     def processes(self) -> list[int]:
         """All that is running of it: supervisor, job, runner; told by a variable that they inherit."""
-        found = []
+        found, mark = [], f"TMPDIR={self.tmpdir}".encode()
         for place in Path("/proc").iterdir():
             with contextlib.suppress(OSError):  # it has ended meanwhile
-                if place.name.isdigit() and self._mark.encode() in (place / "environ").read_bytes().split(b"\0"):
+                if place.name.isdigit() and mark in (place / "environ").read_bytes():
                     found.append(int(place.name))
         return found
+
+    @property
+    def tmpdir(self) -> Path:
+        """Where it may leave what it needs for a while; by it its processes are known too."""
+        return self.folder / f"tmp-{self._mark}"
 
     @property
     def out(self) -> str:

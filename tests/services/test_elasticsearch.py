@@ -144,9 +144,10 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         passed = b"".join(pair for name, pair in pairs if name not in statuses)
         status, found = self.real(passed) if passed else (200, b'{"errors":false,"items":[]}')
         items = iter(json.loads(found)["items"])
-        error = {"type": "injected_item", "reason": SECRET}
         merged = [
-            {"index": {"status": statuses[name], "error": error}} if name in statuses else next(items)
+            {"index": {"status": statuses[name], "error": injected(statuses[name])}}
+            if name in statuses
+            else next(items)
             for name, _ in pairs
         ]
         return status, json.dumps({"errors": True, "items": merged}).encode()
@@ -162,6 +163,11 @@ class _ProxyHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def injected(status):
+    """An item's error: for 400 the document's own."""
+    return {"type": "document_parsing_exception" if status == 400 else "injected_item", "reason": SECRET}
 
 
 @pytest.fixture
@@ -354,7 +360,7 @@ def test_a_refused_item_keeps_its_place_when_others_are_sent_again(proxy, server
     names = [identity(each) for each in rows]
     proxy.faults = [{names[0]: 429, names[4]: 429, names[5]: 400}, {names[4]: 400}]
     refused = sender(proxy.connection).send(actions_of(rows))
-    assert refused == {5: "400 injected_item", 4: "400 injected_item"}
+    assert refused == {5: "400 document_parsing_exception", 4: "400 document_parsing_exception"}
     assert stored(server.hosts) == documents(*rows[:4])
 
 
@@ -377,14 +383,74 @@ def test_items_that_stay_too_much_fail_the_bundle_when_the_time_is_over(proxy):
     assert len(proxy.bulks) >= 2
 
 
-def test_a_body_that_is_too_large_is_halved_until_it_fits_and_a_single_one_refused(proxy, server):
+def test_a_body_that_is_too_large_is_halved_until_it_fits(proxy, server):
     rows = [metric(0, n) for n in range(5)]
-    proxy.faults = [413, 413]  # all five; then the second half
+    proxy.faults = [413, 413]  # all five; then the first half
     assert sender(proxy.connection).send(actions_of(rows)) == {}
-    assert [body.count(b"_index") for body in proxy.bulks] == [5, 2, 1, 1, 3]
+    assert [body.count(b"_index") for body in proxy.bulks] == [5, 3, 2, 1, 2]
     assert stored(server.hosts) == documents(*rows)
-    proxy.faults = [413]
-    assert list(sender(proxy.connection).send(actions_of([metric(0, 9)]))) == [0]
+
+
+def test_a_document_larger_than_requests_usually_are_may_be_too_large_by_itself(proxy, server, monkeypatch):
+    monkeypatch.setattr("clickstream.io.elasticsearch.actions.MAX_BODY_BYTES", 2_000)
+    large = metric(page="https://h/" + "x" * 2_000)
+    proxy.faults = [413, 413]
+    refused = sender(proxy.connection).send(actions_of([large, metric(0, 1)]))
+    assert list(refused) == [0]
+    assert "client_max_body_size" in refused[0]
+    assert stored(server.hosts) == documents(metric(0, 1))
+
+
+# What is refused for no fault of the rows
+
+
+def held(send, rows, caplog):
+    """Sends rows that nothing refuses for good; gives what was said meanwhile."""
+    with caplog.at_level("WARNING", "clickstream"):
+        assert send(actions_of(rows)) == {}
+    return [record.getMessage() for record in caplog.records if record.name.startswith("clickstream")]
+
+
+def test_a_proxy_that_finds_everything_too_large_for_a_while_costs_no_row(proxy, server, caplog):
+    rows = [metric(0, n) for n in range(393)]
+    proxy.faults = [413] * 40
+    said = held(sender(proxy.connection).send, rows, caplog)
+    assert stored(server.hosts) == documents(*rows)
+    assert len(proxy.bulks) < 40 + 2 * 10  # a piece of each size once more, and no row by itself
+    assert ["trying again. Elasticsearch answered 413" in said[0], "back after" in said[-1]] == [True, True]
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("status", [400, 405, 415, 418])
+def test_a_request_that_is_refused_as_a_whole_is_held(proxy, server, status):
+    rows = [metric(0, n) for n in range(5)]
+    proxy.faults = [status] * 3
+    assert sender(proxy.connection).send(actions_of(rows)) == {}
+    assert [body.count(b"_index") for body in proxy.bulks] == [5] * 4
+    assert stored(server.hosts) == documents(*rows)
+
+
+def test_an_alias_over_two_indices_without_a_write_index_is_waited_out(server, caplog):
+    names = [f"{INDEX}_{n}" for n in (1, 2)]
+    template = ask(server.hosts, "GET", f"/{INDEX}/_mapping")[INDEX]
+    drop(server.hosts, f"/{INDEX}")
+    for name in names:
+        ask(server.hosts, "PUT", f"/{name}", template)
+    ask(server.hosts, "POST", "/_aliases", {"actions": [{"add": {"index": n, "alias": INDEX}} for n in names]})
+    mend = {"actions": [{"remove": {"index": names[1], "alias": INDEX}}]}
+    mended = threading.Timer(3, ask, (server.hosts, "POST", "/_aliases", mend))
+    mended.start()
+    rows = [metric(0, n) for n in range(441)]
+    try:
+        said = held(sender(server).send, rows, caplog)
+        assert stored(server.hosts) == documents(*rows)
+    finally:
+        mended.join()
+        for name in names:
+            drop(server.hosts, f"/{name}")
+    assert "trying again. 400 illegal_argument_exception: " in said[0]
+    assert "an alias must stand for one index" in said[0]
+    assert len(said) == 2
 
 
 def test_an_outage_during_a_write_is_waited_out_and_nothing_is_missing(elasticsearch, server):

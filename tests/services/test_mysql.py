@@ -234,6 +234,24 @@ def test_a_row_larger_than_a_packet_is_refused_and_a_small_packet_respected(conn
             cursor.execute(f"SET GLOBAL max_allowed_packet = {before}")
 
 
+def test_a_trigger_that_signals_for_a_while_costs_no_row(connection, sql_server, ask, caplog):
+    trigger = "CREATE TRIGGER closed BEFORE INSERT ON page_metrics FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'"
+    root = sql_server.connect(connection.database)
+    root.cursor().execute(trigger)
+    rows = [metric(n % 3, n) for n in range(300)]
+    opened = threading.Timer(3, lambda: root.cursor().execute("DROP TRIGGER closed"))
+    opened.start()
+    with caplog.at_level("WARNING", "clickstream"):
+        assert write(connection, rows, retry_seconds=60) == []
+    opened.join()
+    root.close()
+    assert stored(ask) == tables.metric_rows(table_of(rows))
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("clickstream")]
+    assert "1644 SIGNAL_EXCEPTION: a trigger refuses to write: look at the triggers" in said[0]
+    assert "back after" in said[-1]
+    assert len(said) == 2
+
+
 def test_a_held_lock_is_waited_for(connection, sql_server, ask):
     write(connection, [metric()])
     before = ask("SELECT @@GLOBAL.innodb_lock_wait_timeout")[0][0]

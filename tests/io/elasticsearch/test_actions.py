@@ -209,6 +209,35 @@ def test_an_answer_that_does_not_account_for_each_action_fails(found):
         bulk.read_answer(found, actions_of(2))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "strict_dynamic_mapping_exception"},
+        {"type": "mapper_parsing_exception", "caused_by": {"type": "illegal_argument_exception"}},
+        {"type": "illegal_argument_exception", "caused_by": {"type": "max_bytes_length_exceeded_exception"}},
+    ],
+)
+def test_a_refusal_that_names_the_document_is_the_rows_own(error):
+    found = bulk.read_answer(answer((201, None), (400, error)), actions_of(2))
+    assert (found.again, list(found.refused)) == ([], [1])
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"type": "illegal_argument_exception", "reason": "no write index is defined for alias [clicks]. …"}),
+        (400, {"type": "illegal_argument_exception", "reason": "Limit of total fields [1000] has been exceeded"}),
+        (400, None),
+        (418, {"type": "teapot"}),
+        (413, {"type": "too_large"}),
+    ],
+)
+def test_any_other_refusal_is_the_servers_and_the_document_is_sent_again(status, error):
+    found = bulk.read_answer(answer((201, None), (status, error)), actions_of(2))
+    assert (found.again, found.refused) == ([1], {})
+    assert str(status) in found.cause
+
+
 def test_a_refusal_quotes_no_value_of_the_document():
     canary = "https://shop.example/?token=CANARY['\"]"
     reason = f"failed to parse field [url] in document. Preview of field's value: '{canary}0' [{canary}0]"

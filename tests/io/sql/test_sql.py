@@ -414,7 +414,8 @@ def test_a_missing_table_says_so(tmp_path):
     [
         (pymysql.err.OperationalError(1213, f"Deadlock {CANARY}"), sql.Verdict.RETRY, "1213 LOCK_DEADLOCK"),
         (pymysql.err.OperationalError(2013, "Lost connection"), sql.Verdict.RETRY, "2013 CR_SERVER_LOST"),
-        (pymysql.err.InterfaceError(0, ""), sql.Verdict.RETRY, "0 error"),
+        (pymysql.err.InterfaceError(0, ""), sql.Verdict.RETRY, "connection lost"),
+        (pymysql.err.OperationalError(1644, CANARY), sql.Verdict.RETRY, "1644 SIGNAL_EXCEPTION"),
         (ConnectionResetError(104, CANARY), sql.Verdict.RETRY, "connection lost"),
         (
             pymysql.err.OperationalError(1114, f"The table '{CANARY}' is full"),
@@ -435,6 +436,12 @@ def test_a_missing_table_says_so(tmp_path):
         (pymysql.err.ProgrammingError(1064, f"near '{CANARY}'"), sql.Verdict.FATAL, "1064 PARSE_ERROR"),
         (pymysql.err.ProgrammingError(CANARY), sql.Verdict.FATAL, "driver error"),
         (sqlite3.OperationalError("database is locked"), sql.Verdict.RETRY, "database is locked"),
+        (sqlite3.IntegrityError(f"{CANARY} by a trigger"), sql.Verdict.RETRY, "a trigger refuses"),
+        (
+            sqlite3.IntegrityError("NOT NULL constraint failed: t.url"),
+            sql.Verdict.REFUSED,
+            "NOT NULL constraint failed: t.url",
+        ),
     ],
 )
 def test_what_errors_mean(error, verdict, text):

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from http.client import HTTPConnection
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,7 +17,7 @@ from clickstream.io.errors import UserError
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.watch import LiveFigures, SinkFigures
 from clickstream.pipeline.watch.health import LastError, Limits, default_limits, judge, report
-from clickstream.pipeline.watch.health_server import HealthServer, metrics_text
+from clickstream.pipeline.watch.health_server import HealthServer, is_own, metrics_text
 from clickstream.pipeline.watch.job_status import JobStatus, note_end, note_status
 
 NOW = 1_800_000_000_000
@@ -74,6 +75,11 @@ def test_a_job_is_well(well) -> None:
         ),
         (figures(elasticsearch=61, sql=0), "failing", "Elasticsearch: writes have failed for 61 s."),
         (
+            figures(behind=None, answered=401)._replace(sinks={"sql": SinkFigures(waiting_since_ms=ago(34))}),
+            "failing",
+            "The database has not answered a write for 34 s: it hangs, or somebody holds locks.",
+        ),
+        (
             figures(behind=999, lag=1, sql=61, raw_store=7),
             "failing",
             "The database: writes have failed for 61 s. The raw store: writes have failed for 7 s.",
@@ -93,7 +99,11 @@ FIGURES = LiveFigures(
     accepted=6,
     too_late=1,
     rejected={"invalid_json": 2, 'odd "reason"\n': 1},
-    sinks={"sql": SinkFigures(4, 3, 1, 0), "elasticsearch": SinkFigures(3, 2, 5, ago(60)), "raw_store": SinkFigures(6)},
+    sinks={
+        "sql": SinkFigures(4, 3, 1, 0),
+        "elasticsearch": SinkFigures(3, 2, 5, ago(60), refused=1234),
+        "raw_store": SinkFigures(6),
+    },
     lag={"0": 7, "1": 0},
     watermark_ms=ago(12),
     answered_ms=ago(1),
@@ -114,6 +124,7 @@ def test_the_report_is_plain_json_with_all_that_the_page_reads() -> None:
         "rejected": 3,
         "too_late": 1,
         "sink_retries": 6,
+        "rows_refused": 1234,
         "last_error": "gone",
         "last_error_at_ms": ago(3),
         "at_ms": NOW,
@@ -144,6 +155,9 @@ def test_metrics_are_what_a_parser_of_prometheus_reads() -> None:
         ("clickstream_sink_retries_total", ("sink", "sql")): 1,
         ("clickstream_sink_retries_total", ("sink", "elasticsearch")): 5,
         ("clickstream_sink_retries_total", ("sink", "raw_store")): 0,
+        ("clickstream_rows_refused_total", ("sink", "sql")): 0,
+        ("clickstream_rows_refused_total", ("sink", "elasticsearch")): 1234,
+        ("clickstream_rows_refused_total", ("sink", "raw_store")): 0,
         ("clickstream_sink_failing_since_timestamp_seconds", ("sink", "sql")): 0,
         ("clickstream_sink_failing_since_timestamp_seconds", ("sink", "elasticsearch")): ago(60) / 1000,
         ("clickstream_sink_failing_since_timestamp_seconds", ("sink", "raw_store")): 0,
@@ -168,13 +182,33 @@ def test_a_job_that_is_down_is_told_of(tmp_path, monkeypatch) -> None:
     assert "clickstream_healthy 0.0" in metrics_text(down).decode()
     note_status(told | {"rows_written": 0})
     up = job.report()
-    assert (up["state"], up["rows_written"], up["last_error"]) == ("ok", 0, "Elasticsearch: gave up.")
+    assert (up["state"], up["rows_written"], up["last_error"]) == ("restarting", 0, "Elasticsearch: gave up.")
+    assert up["reason"] == "Started again, and nothing is written yet. It had ended because: Elasticsearch: gave up."
+    note_status(told | {"rows_written": 0, "state": "failing", "reason": "why"})
+    assert (job.report()["state"], job.report()["reason"]) == ("failing", "why")
+    note_status(told | {"rows_written": 1})
+    up = job.report()
+    assert (up["state"], up["reason"]) == ("ok", "")
     assert now <= up["last_error_at_ms"] <= now + 60_000
     note_status(told | {"at_ms": now - 40_000})
     silent = job.report()
     assert (silent["state"], silent["reason"][:38]) == ("silent", "The job has not said anything for 40 s")
     assert job.ended(-9)
     assert job.report()["reason"] == "Restarting, because: The job ended with exit status -9."
+
+
+def test_after_a_restart_with_nothing_to_write_a_job_is_well_again(tmp_path, monkeypatch) -> None:
+    job = JobStatus(tmp_path / "status.json")
+    monkeypatch.setenv(*next(iter(job.begin().items())))
+    job.ended(3)
+    job.begin()
+    idle = report("clicks", LiveFigures(), 0, Limits(1e10), None, int(time.time() * 1000))
+    note_status(idle)
+    assert job.report()["state"] == "restarting"
+    monkeypatch.setattr("clickstream.pipeline.watch.job_status._QUIET_SECONDS", -1)
+    assert job.report()["state"] == "ok"
+    note_status(idle | {"accepted": 1})
+    assert job.report()["state"] == "restarting"
 
 
 def test_nothing_is_noted_where_nobody_supervises(monkeypatch, tmp_path) -> None:
@@ -215,8 +249,33 @@ def test_health_is_served() -> None:
         )
         assert ask(f"{url}/")[0] == 404
         assert ask(f"{url}/healthz", "POST")[0] == 501
-        told |= {"state": "failing", "reason": "Elasticsearch: writes have failed for 9 s."}
+        told |= {"sinks": {"sql": {"refused": 0}, "elasticsearch": {"refused": 1234}}}
+        refused = "Elasticsearch refuses 1,234 rows for their content: dead letters, for replay-dead-letters\n"
+        assert ask(f"{url}/healthz")[::2] == (200, f"ok\n{refused}")
+        told |= {"sinks": {}, "state": "failing", "reason": "Elasticsearch: writes have failed for 9 s."}
         assert ask(f"{url}/healthz")[::2] == (503, "failing: Elasticsearch: writes have failed for 9 s.\n")
+
+
+OWN = ("127.0.0.1:8080", "localhost", "LOCALHOST:80", "[::1]:8080", "")
+FOREIGN = ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:1", "[evil]")
+NETWORK = ("10.1.2.3", "10.1.2.3:8080", "[fd00::1]:8080", "clickstream", "job:8080", "job.prod.svc.cluster.local:8080")
+
+
+@pytest.mark.parametrize("host", [*OWN, *NETWORK, *FOREIGN])
+def test_only_a_name_of_ones_own_is_answered_to(host) -> None:
+    assert is_own(host, "127.0.0.1") == (host in OWN)
+    assert is_own(host, "0.0.0.0") == (host in (*OWN, *NETWORK) or host == "[evil]")  # noqa: S104 (nothing listens)
+    assert is_own("metrics.example:8080", "metrics.example")
+
+
+def test_a_page_of_another_site_is_told_nothing() -> None:
+    with served(report("clicks", LiveFigures(), 0, LIMITS, None, NOW) | {"restarts": 0}) as url:
+        for path in ("healthz", "metrics", "status.json"):
+            asked = HTTPConnection(url.rpartition("/")[2], timeout=30)
+            asked.request("GET", f"/{path}", headers={"host": "evil.example"})
+            answer = asked.getresponse()
+            assert (answer.status, b"only" in answer.read()) == (421, True)
+            asked.close()
 
 
 def test_a_client_that_says_nothing_holds_nobody_up() -> None:

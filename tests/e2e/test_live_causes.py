@@ -1,0 +1,76 @@
+"""What somebody has to put right ends a live job in one line with cause and cure, on stderr, /healthz and /status.json; then it goes on by itself."""
+
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e.live_harness import LiveJob
+from e2e.live_stores import Bench
+from e2e.test_live_health import Health
+from e2e.test_live_survives import TIMING, assert_exact_in_the_end, fed
+
+pytestmark = pytest.mark.timeout(900)
+SECRETS = re.compile("(?i)pass|secret|token|key")
+
+
+def ended_by(
+    bench: Bench, job: LiveJob, health: Health, says: str, break_: Callable[[], object], mend: Callable[[], object]
+) -> None:
+    """Breaks something, until the job has ended at least twice for it; it is never well meanwhile. Mends it, and waits until all is well."""
+    said = len(job.err)
+    break_()
+    try:
+        health.wait(503, says, 90)
+        seen: set[int] = set()
+
+        def twice() -> bool:
+            seen.add(health.ask("healthz")[0])
+            return job.err[said:].count("it restarts in") >= 2
+
+        job.wait_until(twice, 120, "two restarts")
+        assert seen == {503}
+        assert says in health.status()["last_error"]
+    finally:
+        mend()
+    lines = [
+        line for line in job.err[said:].splitlines() if "it restarts in" not in line and "trying again" not in line
+    ]
+    assert lines
+    assert [line for line in lines if says not in line] == []
+    health.wait(200, "ok", 120)
+
+
+def test_a_fatal_cause_is_one_line_and_the_job_not_well_before_it_has_written(
+    kafka, mariadb, elasticsearch, prism, tmp_path
+) -> None:
+    bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
+    job = bench.job(*TIMING, "--health_port=0", "--max_restarts=1000")
+    job.start()
+    try:
+        health = Health(job)
+        with fed(bench, seed=41):
+            health.wait(200, "ok", 90)
+            assert_prism_has_no_secrets(job)
+            job.wait_until(lambda: min(map(len, bench.sums())) > 0, 60, "the first window")
+
+            def block(on: bool) -> None:
+                bench.ask(f"{bench.index}/_settings", {"index.blocks.write": on}, "PUT")
+
+            ended_by(bench, job, health, "403 cluster_block_exception", lambda: block(on=True), lambda: block(on=False))
+            drop = "ALTER TABLE page_metrics RENAME COLUMN bounces TO bounced"
+            add = "ALTER TABLE page_metrics RENAME COLUMN bounced TO bounces"
+            ended_by(bench, job, health, "column bounces: found none", lambda: bench.sql(drop), lambda: bench.sql(add))
+        assert_exact_in_the_end(bench, job)
+        job.stop(signal.SIGINT)
+    finally:
+        job.kill()
+    assert "Traceback" not in job.err
+    assert list(job.tmpdir.iterdir()) == []
+
+
+def assert_prism_has_no_secrets(job: LiveJob) -> None:
+    pid = next(pid for pid in job.processes() if Path(f"/proc/{pid}/comm").read_text() == "prism\n")
+    names = {each.partition(b"=")[0].decode() for each in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")}
+    assert [name for name in names if SECRETS.search(name)] == []
