@@ -12,7 +12,7 @@ _FAULTS = (  # as OpenSSL words them: what is told, and the cure
     ("certificate has expired", "the server's certificate has expired", "renew it there"),
     ("certificate is not yet valid", "the server's certificate isn't valid yet", "look at the clocks of both machines"),
     (
-        "hostname mismatch|ip address mismatch|doesn't match",
+        "hostname mismatch|ip address mismatch|hostname .* doesn't match",
         "the server's certificate is for another host name",
         "connect by a name that it has, or have it made out for this one too",
     ),

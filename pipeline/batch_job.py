@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from clickstream.io.elasticsearch import WriteBulkFile, write_bulk_file
+from clickstream.io.elasticsearch import WriteBulkFile, remove_pieces, write_bulk_file
 from clickstream.io.files import LogFile, ReadClickLogs, match_logs
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.raw import WriteRawClicks
@@ -86,7 +86,11 @@ def run_batch(
         job = batch_job(options, output, pieces, Path(folder), files)
         if parse is not None:
             job = replace(job, parse=ParseClicks(parse))
-        counts = _run(options, job, Path(folder), files) if files else Counts(0, 0, 0)
+        try:
+            counts = _run(options, job, Path(folder), files) if files else Counts(0, 0, 0)
+        finally:  # where it failed; else there are none
+            for name in job.outputs:
+                remove_pieces(output.bulk_file(name).absolute())
         changes = pieces.complete(Path(folder))
         embedded = sinks.sql is not None and sinks.sql.is_sqlite
         if embedded and not pieces.is_first and (counts.read or pieces.unfinished):

@@ -1,6 +1,7 @@
 """What batch and live jobs share: which runner, which clicks count, and how a worker's error reaches the user."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -145,6 +146,10 @@ def quiet_beam() -> None:
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
+# What Beam's worker says of bundles that end after one has failed: they are no longer where it looks for them.
+_ECHO = re.compile(r"in release\b(?s:.*)KeyError: 'inst\d+'\s*$")
+
+
 class Causes:
     """Why workers of this process failed, where a person can mend it: Beam prints that with its traceback, and passes on less than it prints."""
 
@@ -153,7 +158,7 @@ class Causes:
     def take(self, text: object = "", **where: Any) -> None:
         """In the place of `print`: keeps the cause, and prints what is none."""
         found = user_error_in(Exception(text))
-        if found is None:
+        if found is None and not _ECHO.search(str(text)):
             print(text, **where)
         self.last = found or self.last
 
@@ -191,4 +196,5 @@ def mendable_errors() -> Iterator[Causes]:
 
 def _not_mendable(record: logging.LogRecord) -> bool:
     raised = record.exc_info[1] if record.exc_info else None
-    return user_error_in(raised or Exception(record.getMessage())) is None
+    said = record.getMessage()
+    return user_error_in(raised or Exception(said)) is None and not _ECHO.search(said)

@@ -3,7 +3,7 @@
 May import: `clickstream.transforms`' ground and the modules directly in `clickstream.io`.
 """
 
-from clickstream.io.elasticsearch.bulk_file import WriteBulkFile, write_bulk_file
+from clickstream.io.elasticsearch.bulk_file import WriteBulkFile, remove_pieces, write_bulk_file
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, ask, perform
 from clickstream.io.elasticsearch.documents import WriteDocumentsToElasticsearch
 from clickstream.io.elasticsearch.errors import ElasticsearchError
@@ -27,6 +27,7 @@ __all__ = [
     "import_saved_objects",
     "perform",
     "read_settings",
+    "remove_pieces",
     "searched",
     "setup_elasticsearch",
     "write_bulk_file",

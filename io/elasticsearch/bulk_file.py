@@ -4,6 +4,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.io.elasticsearch import actions as bulk
 from clickstream.io.elasticsearch.bundle import count
+from clickstream.io.elasticsearch.errors import BulkFileError
 from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name
 
 
@@ -59,26 +61,47 @@ class _WritePieces(beam.DoFn):
         self._piece: IO[bytes] | None = None
 
     def process(self, table: pa.Table) -> None:
-        if self._piece is None:
-            Path(self._folder).mkdir(exist_ok=True)
-            self._piece = Path(self._folder, uuid.uuid4().hex).open("xb")  # noqa: SIM115 - closed with the bundle
-        for actions in bulk.action_batches(table, self._index):
-            self._piece.write(bulk.action_bytes(actions))
-            count("documents_written", len(actions))
+        with _told(self._folder):
+            if self._piece is None:
+                Path(self._folder).mkdir(exist_ok=True)
+                self._piece = Path(self._folder, uuid.uuid4().hex).open("xb")  # noqa: SIM115 - closed with the bundle
+            for actions in bulk.action_batches(table, self._index):
+                self._piece.write(bulk.action_bytes(actions))
+                count("documents_written", len(actions))
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._piece is not None:
-            self._piece.close()
+            with _told(self._folder):
+                self._piece.close()
             yield WindowedValue(self._piece.name, MIN_TIMESTAMP, (GlobalWindow(),))
 
 
+@contextmanager
+def _told(pieces: str) -> Iterator[None]:
+    """Says in one line why nothing more can be written, and leaves nothing of what can't be used on a disk that is full."""
+    try:
+        yield
+    except OSError as error:
+        remove_pieces(Path(pieces).with_name(Path(pieces).name.split(".", 1)[1].rsplit(".", 2)[0]))
+        folder = Path(pieces).parent
+        message = f"The bulk file can't be written to {folder} ({error.strerror}): make room there, or name another folder with --output_dir."
+        raise BulkFileError(message) from None
+
+
 def _join_pieces(path: str, folder: str, pieces: list[str]) -> str:
-    target = Path(path)
-    os.replace(pieces[0] if len(pieces) == 1 else _joined(folder, pieces), target)
-    for left in target.parent.iterdir():  # this run's, and those of runs that died
-        if left.name.startswith(f".{target.name}.") and left.name.endswith(".pieces"):
-            shutil.rmtree(left, ignore_errors=True)
+    with _told(folder):
+        os.replace(pieces[0] if len(pieces) == 1 else _joined(folder, pieces), path)
+    remove_pieces(Path(path))
     return path
+
+
+def remove_pieces(target: Path) -> None:
+    """Removes what a run that failed, or died, has left of this bulk file. No run may be under way."""
+    for left in target.parent.glob(f".{target.name}.*"):
+        if left.suffix == ".pieces":
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.suffix == ".part":
+            left.unlink(missing_ok=True)
 
 
 def _joined(folder: str, pieces: list[str]) -> Path:
@@ -94,7 +117,7 @@ def _joined(folder: str, pieces: list[str]) -> Path:
 def write_bulk_file(path: Path, tables: Iterable[pa.Table], index: str) -> None:
     """Writes tables of result rows to one file, as `WriteBulkFile` does; until it is whole, an earlier one stands."""
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    with unfinished.open("xb") as file:
+    with _told(str(unfinished)), unfinished.open("xb") as file:
         for table in tables:
             for actions in bulk.action_batches(table, check_index_name(index)):
                 file.write(bulk.action_bytes(actions))

@@ -20,6 +20,7 @@ from clickstream.io.elasticsearch.errors import (
     ForbiddenError,
     explain,
 )
+from clickstream.io.elasticsearch.node import FreshNode
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import check_secret_reference, resolve_secret
 
@@ -101,6 +102,7 @@ class ElasticsearchConnection:
             self._host_list(),
             request_timeout=self.request_timeout,
             max_retries=0,
+            node_class=FreshNode,
             serializers=serializers,
             **options,
         )
@@ -190,7 +192,7 @@ def perform(
     except ApiError as error:
         raise _failure(error, content) from None
     except TlsError as error:
-        what, cure = certificate_fault(str(error)) or (_last_part(error), "check http or https, and ca_certs")
+        what, cure = certificate_fault(str(error.message)) or (_last_part(error), "check http or https, and ca_certs")
         message = f"Elasticsearch: no TLS connection ({what}): {cure}."
         raise ElasticsearchError(message) from None
     except TransportError as error:  # other texts than a connection's could quote documents

@@ -53,6 +53,10 @@ class ForbiddenError(ElasticsearchError):
     """The account lacks a right (403)."""
 
 
+class BulkFileError(UserError):
+    """The bulk file can't be written."""
+
+
 class BodyTooLargeError(ElasticsearchError):
     """The server takes no request of this size (413)."""
 

@@ -54,9 +54,9 @@ def fault(request, tmp_path) -> Iterator[tuple[int, Path, str]]:
     authority = Authority(tmp_path)
     others = Authority(tmp_path, "others")
     made, says = {
-        "expired": (authority.server("server", days_left=-1), EXPIRED),
-        "other host": (authority.server("server", "elsewhere.example"), OTHER_HOST),
-        "other authority": (others.server("server"), OTHER_AUTHORITY),
+        "expired": (authority.server("expired", days_left=-1), EXPIRED),
+        "other host": (authority.server("elsewhere", "elsewhere.example"), OTHER_HOST),
+        "other authority": (others.server("foreign"), OTHER_AUTHORITY),
     }[request.param]
     with showing(*made) as port:
         yield port, authority.file, says

@@ -1,7 +1,9 @@
 """The sink in front of a real server, and, where a fault is needed, of a proxy that breaks the server's answers."""
 
+import contextlib
 import json
 import random
+import socket
 import threading
 import time
 import tracemalloc
@@ -451,6 +453,53 @@ def test_an_alias_over_two_indices_without_a_write_index_is_waited_out(server, c
     assert "trying again. 400 illegal_argument_exception: " in said[0]
     assert "an alias must stand for one index" in said[0]
     assert len(said) == 2
+
+
+def test_a_connection_that_was_dropped_while_idle_costs_no_time_limit(server, monkeypatch):
+    """As a firewall does it: what was open isn't passed on any more, and nobody is told."""
+    dropped = []
+    with forwarding(server.hosts, dropped) as address:
+        connection = ElasticsearchConnection(address, request_timeout=20)
+        write = sender(connection)
+        assert write.send(actions_of([metric(0, 1)])) == {}
+        dropped += range(99)
+        monkeypatch.setattr("clickstream.io.elasticsearch.node.IDLE_SECONDS", -1)
+        began = time.monotonic()
+        assert write.send(actions_of([metric(0, 2)])) == {}
+        assert time.monotonic() - began < 10
+    assert stored(server.hosts) == documents(metric(0, 1), metric(0, 2))
+
+
+@contextmanager
+def forwarding(address, dropped):
+    """A proxy of connections; of those that are open when `dropped` is filled, nothing is passed on."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    host, _, port = urlsplit(address).netloc.partition(":")
+    open_now = []
+
+    def pass_on(one, other, old):
+        with contextlib.suppress(OSError):
+            while data := one.recv(65_536):
+                if not (dropped and old):
+                    other.sendall(data)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                real = socket.create_connection((host, int(port)))
+                open_now.extend((client, real))
+                old = not dropped
+                for pair in ((client, real), (real, client)):
+                    threading.Thread(target=pass_on, args=(*pair, old), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        for each in (listening, *open_now):
+            each.close()
 
 
 def test_an_outage_during_a_write_is_waited_out_and_nothing_is_missing(elasticsearch, server):

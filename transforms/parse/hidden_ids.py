@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
+from clickstream.transforms.parse.leaks import LONG, Number, is_left
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.parse.reader import FIELD_NAMES
 
-SHORTEST_SOUGHT = 6  # characters: a shorter text stands by chance in others, such as times
+_NAMES = FIELD_NAMES | {"user_id", "row_key"}
 MOST_IDS = 32  # of one record: each is sought in all its texts
 
 _SCALAR = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|-?\d[\d.eE+-]*')
@@ -26,17 +27,15 @@ def _spelt(name: str) -> str:
 _KEY = re.compile(rf'"(?<!\\")(?:({_spelt("user_id")})|{_spelt("row_key")})"\s*:\s*')
 
 
-class _Number(str):
-    """A number as it's written."""
-
-    __slots__ = ()
-
-
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-_json = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_refuse)
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object, with names that are given twice."""
+
+
+_json = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse, object_pairs_hook=_Pairs)
 
 
 class _Value(NamedTuple):
@@ -54,10 +53,11 @@ def without_ids(raw: bytes, pseudonyms: Pseudonyms) -> bytes | None:
 
     What a key `user_id` holds, at any depth, is replaced: a text by the pseudonym; what can be no click's id (a number, a list, a text
     too long or not in Unicode) by an array of one text, which is none either. Where the id's text stands elsewhere, it is replaced
-    if it has 6 characters; a row key that holds it, of whatever length, by `Pseudonyms.of_row_key`. All other bytes are as they were.
+    if it has 6 characters; each row key by `Pseudonyms.of_row_key`. All other bytes are as they were.
 
     Returns:
-        None where ids could be that aren't found: the record isn't JSON in UTF-8, has no `user_id`, or more of them than 32.
+        None where ids could be that aren't found: the record isn't JSON in UTF-8, has no `user_id`, or more of them than 32; or if behind all
+        that an id is left in some other spelling, or a text speaks of a `user_id` of its own.
     """
     if not raw.strip():
         return raw
@@ -65,12 +65,14 @@ def without_ids(raw: bytes, pseudonyms: Pseudonyms) -> bytes | None:
         text = raw.decode()
         _json.decode(text)
         values = list(_values(text))
+        ids = {id_ for value in values for id_ in value.ids}
+        if len(ids) > MOST_IDS or not any(value.is_user for value in values):
+            return None
+        clean = _Hider(ids, pseudonyms).without_ids(text, values)
+        hidden = {id_ for id_ in ids if pseudonyms.of(id_) != id_}
+        return None if is_left(_json.decode(clean), hidden, _NAMES) else clean.encode()
     except (ValueError, RecursionError):
         return None
-    ids = {id_ for value in values for id_ in value.ids}
-    if len(ids) > MOST_IDS or not any(value.is_user for value in values):
-        return None
-    return _Hider(ids, pseudonyms).without_ids(text, values).encode()
 
 
 def stand_in(raw: bytes, pseudonyms: Pseudonyms) -> bytes:
@@ -93,14 +95,14 @@ def _ids(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         if value.strip():
             yield value.strip()
-    elif isinstance(value, (list, dict)):
-        for inner in value if isinstance(value, list) else (each for pair in value.items() for each in pair):
+    elif isinstance(value, list):
+        for inner in (each for pair in value for each in pair) if isinstance(value, _Pairs) else value:
             yield from _ids(inner)
 
 
 def _may_be_an_id(value: Any) -> bool:
     """Whether a click with this `user_id` could be accepted. Half a surrogate pair, which `json` lets through, is no text."""
-    if not isinstance(value, str) or isinstance(value, _Number) or len(value.strip()) > MAX_TEXT_LENGTH:
+    if not isinstance(value, str) or isinstance(value, Number) or len(value.strip()) > MAX_TEXT_LENGTH:
         return False
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
@@ -112,7 +114,7 @@ class _Hider:
         self._pseudonyms, self._ids = pseudonyms, {id_: pseudonyms.of(id_) for id_ in ids}
         self._names: dict[str, str] = {}  # of what is sought elsewhere: ids as they are, and as in a URL
         for id_ in sorted(ids, key=len, reverse=True):
-            if len(id_) >= SHORTEST_SOUGHT:
+            if len(id_) >= LONG:
                 self._names[id_] = self._names[quote(id_, safe="", errors="surrogatepass")] = self._ids[id_]
 
     def without_ids(self, text: str, values: list[_Value]) -> str:
@@ -131,9 +133,11 @@ class _Hider:
         name = f'"{alone or self._pseudonyms.of(chr(0).join(value.ids))}"'
         return name if _may_be_an_id(value.value) else f"[{name}]"
 
-    def _row_key(self, row_key: str) -> str | None:
-        found = any(id_ in row_key for id_ in self._ids)
-        return f'"{self._pseudonyms.of_row_key(row_key)}"' if found else None
+    def _row_key(self, row_key: str) -> str:
+        if not row_key:
+            return '""'
+        name = f'"{self._pseudonyms.of_row_key(row_key)}"'
+        return name if _may_be_an_id(row_key) else f"[{name}]"
 
     def _elsewhere(self, piece: str) -> str:
         sought = "\\" in piece or any(spelling in piece for spelling in self._names)

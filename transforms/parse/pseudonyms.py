@@ -12,8 +12,8 @@ from clickstream.transforms.limits import MAX_TEXT_LENGTH
 
 MIN_KEY_BYTES = 16
 
-_PREFIX = "p1_"
-_SHAPE = re.compile(_PREFIX + "[A-Za-z0-9_-]{28}")
+_PREFIX, _ROW_KEY_PREFIX = "p1_", "r1_"
+_SHAPE = re.compile("[pr]1_[A-Za-z0-9_-]{28}")
 _ID_BYTES, _PROOF_BYTES, _BLOCK_BYTES = 16, 5, 64
 _FOR_PROOFS, _OF_ROW_KEY = b"\xff", b"\xfe"  # begin what is hashed: no user id in UTF-8 does
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
@@ -67,35 +67,34 @@ class Pseudonyms:
 
     def of(self, user_id: str) -> str:
         """The pseudonym of a user; that of a pseudonym of this key is itself."""
-        text = user_id.strip()
-        if text.startswith(_PREFIX) and _SHAPE.fullmatch(text):
-            digest = urlsafe_b64decode(text[len(_PREFIX) :])[:_ID_BYTES]
-            if text == self._proven(digest):
-                return text
-        return self._proven(self.hmac(text.encode(errors="surrogatepass"))[:_ID_BYTES])
+        return self._named(_PREFIX, user_id.strip(), b"")
 
     def of_row_key(self, row_key: str) -> str:
-        """What a row key becomes that holds the user's id: 32 hexadecimal digits."""
-        return self.hmac(_OF_ROW_KEY + row_key.encode(errors="surrogatepass"))[:_ID_BYTES].hex()
+        """What any row key becomes, as nobody knows in which spelling it may hold an id. Equal keys stay equal, and one made already stays."""
+        return self._named(_ROW_KEY_PREFIX, row_key, _OF_ROW_KEY)
+
+    def _named(self, prefix: str, text: str, of: bytes) -> str:
+        if text.startswith(prefix) and _SHAPE.fullmatch(text):
+            digest = urlsafe_b64decode(text[len(prefix) :])[:_ID_BYTES]
+            if text == self._proven(prefix, of, digest):
+                return text
+        return self._proven(prefix, of, self.hmac(of + text.encode(errors="surrogatepass"))[:_ID_BYTES])
 
     def hide(self, fields: dict[str, Any]) -> None:
-        """Replaces, in the columns of decoded records, each `user_id` by its pseudonym, and each `row_key` that holds the id by `of_row_key`.
+        """Replaces, in the columns of decoded records, each `user_id` by its pseudonym, and each `row_key` by `of_row_key`.
 
         An id that no check will pass, blank or too long, stays, to be refused for what it is.
         """
         ids = fields["user_id"].to_pylist()
         if "row_key" in fields:
-            row_keys = [
-                self.of_row_key(key) if key and user.strip() in key else key
-                for user, key in zip(ids, fields["row_key"].to_pylist(), strict=True)
-            ]
+            row_keys = [self.of_row_key(key) if key else key for key in fields["row_key"].to_pylist()]
             fields["row_key"] = pa.array(row_keys, pa.string())
         fields["user_id"] = pa.array(map(self._cache.__getitem__, ids), pa.string())
 
-    def _proven(self, digest: bytes) -> str:
+    def _proven(self, prefix: str, of: bytes, digest: bytes) -> str:
         proof = self._proof.copy()
-        proof.update(digest)
-        return _PREFIX + b2a_base64(digest + proof.digest(), newline=False).translate(_URLSAFE).decode()
+        proof.update(of + digest)  # so that neither kind passes for the other
+        return prefix + b2a_base64(digest + proof.digest(), newline=False).translate(_URLSAFE).decode()
 
 
 class _Cache(dict[str, str]):

@@ -1,6 +1,9 @@
 """The file form through real pipelines; options, secrets and patience without a server."""
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import apache_beam as beam
@@ -219,3 +222,43 @@ def test_an_unreachable_server_is_one_line_after_exactly_the_attempts_that_fit(f
 
 def test_the_official_client_is_not_hidden_by_the_module_of_its_name():
     assert Path(elasticsearch.__file__).parent.name == "elasticsearch"
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from clickstream.io.elasticsearch import WriteBulkFile
+from clickstream.io.errors import user_error_in
+from rows import metric, table_of
+
+tables = [table_of([metric(0, n + 100 * part) for n in range(100)]) for part in range(30)]
+target = Path(sys.argv[1], "elasticsearch.ndjson")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # the system's own refusal to write more
+try:
+    with beam.Pipeline(FnApiRunner()) as pipeline:
+        made = pipeline | beam.Create(tables) | beam.Map(lambda table: table).with_output_types(pa.Table)
+        made | WriteBulkFile(str(target))
+except Exception as error:
+    print(user_error_in(error))
+"""
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_left_there(tmp_path):
+    """A limit on a file's size in place of the disk's."""
+    (tmp_path / ".elasticsearch.ndjson.0.pieces").mkdir()  # of a run that died
+    (tmp_path / "elasticsearch.ndjson").write_text("an earlier one stands")
+    found = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "support")},
+        check=False,
+    )
+    cure = "make room there, or name another folder with --output_dir"
+    assert found.stdout == f"The bulk file can't be written to {tmp_path} (File too large): {cure}.\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["elasticsearch.ndjson"]
+    assert (tmp_path / "elasticsearch.ndjson").read_text() == "an earlier one stands"
