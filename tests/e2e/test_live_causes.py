@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from e2e.live_harness import LiveJob
 from e2e.live_stores import Bench
-from e2e.test_live_health import Health
+from e2e.test_live_health import Health, away
 from e2e.test_live_survives import TIMING, assert_exact_in_the_end, fed
 
 pytestmark = pytest.mark.timeout(900)
@@ -54,6 +54,9 @@ def test_a_fatal_cause_is_one_line_and_the_job_not_well_before_it_has_written(
             health.wait(200, "ok", 90)
             assert_prism_has_no_secrets(job)
             job.wait_until(lambda: min(map(len, bench.sums())) > 0, 60, "the first window")
+
+            print(away(mariadb, health, "The database has not answered a write for", frozen=True))
+            assert "The database: no answer for 1" in job.err
 
             def block(on: bool) -> None:
                 bench.ask(f"{bench.index}/_settings", {"index.blocks.write": on}, "PUT")

@@ -252,6 +252,22 @@ def test_a_trigger_that_signals_for_a_while_costs_no_row(connection, sql_server,
     assert len(said) == 2
 
 
+def test_a_table_that_somebody_has_locked_is_told_of_after_ten_seconds(connection, sql_server, ask, caplog):
+    analyst = sql_server.connect(connection.database)
+    analyst.cursor().execute("LOCK TABLES page_metrics WRITE")
+    unlocked = threading.Timer(13, lambda: analyst.cursor().execute("UNLOCK TABLES"))
+    unlocked.start()
+    with caplog.at_level("WARNING", "clickstream"):
+        assert write(connection, [metric()], retry_seconds=60) == []
+    unlocked.join()
+    analyst.close()
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("clickstream")]
+    assert said[0].startswith("The database: no answer for 1")
+    assert "somebody holds its tables locked (SHOW FULL PROCESSLIST says who)" in said[0]
+    assert [line[:22] for line in said[1:]] == ["The database: back aft"]
+    assert len(stored(ask)) == 1
+
+
 def test_a_held_lock_is_waited_for(connection, sql_server, ask):
     write(connection, [metric()])
     before = ask("SELECT @@GLOBAL.innodb_lock_wait_timeout")[0][0]

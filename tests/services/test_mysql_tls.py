@@ -1,11 +1,18 @@
 """TLS with a real MySQL: three mistakes with certificates are told apart, and a CA file that isn't there ends a live job with 2."""
 
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from certificates import Authority
 
 from clickstream.io.errors import UserError
 from clickstream.io.sql import connect_by_url, setup_mysql
 from clickstream.pipeline.__main__ import main
+
+_SECONDS = 15
 
 
 @pytest.fixture
@@ -27,10 +34,11 @@ def server(mysql, tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    for place in (tmp_path, *list(tmp_path.parents)[:3]):
-        place.chmod(0o755)
-    return tmp_path
+def folder() -> Iterator[Path]:
+    """One that the server's account can look into."""
+    with tempfile.TemporaryDirectory(prefix="clickstream-tls-") as found:
+        Path(found).chmod(0o755)
+        yield Path(found)
 
 
 def test_a_certificate_that_fits_is_taken_and_others_are_told_apart(mysql, server, folder) -> None:
@@ -44,7 +52,10 @@ def test_a_certificate_that_fits_is_taken_and_others_are_told_apart(mysql, serve
 
     server(authority.file, *authority.server("fitting"))
     setup_mysql(connect_by_url(address, password="env:TLS_PASSWORD", tls_ca=str(authority.file)))
-    server(authority.file, *authority.server("expired", days_left=-1))
+    server(
+        authority.file, *authority.server("expired", days_left=_SECONDS / 86_400)
+    )  # no server begins with one that has expired
+    time.sleep(_SECONDS + 1)
     assert "the server's certificate has expired: renew it there." in said()
     server(authority.file, *authority.server("other", "elsewhere.example"))
     assert "the server's certificate is for another host name: connect by a name" in said()

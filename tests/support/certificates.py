@@ -30,7 +30,7 @@ class Authority:
         self.file.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
         self.file.chmod(0o644)
 
-    def server(self, name: str, host: str = "127.0.0.1", days_left: int = 2) -> tuple[Path, Path]:
+    def server(self, name: str, host: str = "127.0.0.1", days_left: float = 2) -> tuple[Path, Path]:
         """Files of a certificate for a host and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternative: x509.GeneralName
@@ -49,8 +49,12 @@ class Authority:
             file.chmod(0o644)
         return certificate, secret
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days_left: int) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days_left: float
+    ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.timezone.utc)
         made = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key.public_key())
         made = made.serial_number(x509.random_serial_number())
-        return made.not_valid_before(now - 9 * _DAY).not_valid_after(now + days_left * _DAY)
+        return made.not_valid_before((now - 9 * _DAY).replace(microsecond=0)).not_valid_after(
+            (now + days_left * _DAY).replace(microsecond=0)
+        )

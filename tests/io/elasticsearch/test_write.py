@@ -242,7 +242,7 @@ try:
         made = pipeline | beam.Create(tables) | beam.Map(lambda table: table).with_output_types(pa.Table)
         made | WriteBulkFile(str(target))
 except Exception as error:
-    print(user_error_in(error))
+    print(str(user_error_in(error)).partition(" [while running")[0])  # which Beam adds
 """
 
 
