@@ -339,7 +339,8 @@ def test_the_graph_holds_the_reference_and_workers_take_the_key(monkeypatch) -> 
     users = parsed.clicks | "Users" >> beam.FlatMap(lambda table: table["user_id"].to_pylist())
     raws = parsed.rejected | "Raws" >> beam.FlatMap(lambda table: table["raw"].to_pylist())
     assert_that(users, equal_to([NAMES.of("visitor-1")]))
-    assert_that(raws, equal_to([flat(user_id=[NAMES.of("17")])]), label="raws")
+    cleaned = flat(user_id=[NAMES.of("17")], row_key=NAMES.of_row_key("k1"))
+    assert_that(raws, equal_to([cleaned]), label="raws")
     graph = pipeline.to_runner_api().SerializeToString()
     assert KEY.encode() not in graph
     assert KEY not in repr(options)
