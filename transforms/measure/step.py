@@ -8,11 +8,11 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindows
 
 from clickstream.transforms.measure.policy import TimeSpentPolicy, measure_time_spent
-from clickstream.transforms.measure.track import ByUser, TrackVisits
+from clickstream.transforms.measure.track import TrackVisits
 from clickstream.transforms.measure.visits import VisitRules
+from clickstream.transforms.measure.waiting import BY_USER, ByUser
 from clickstream.transforms.runner import keep_state_whole
 
-_BY_USER = tuple[int, tuple[int, int, bytes]]
 _BOUNDED_SHARDS = 8  # of users a worker, so that not all clicks are looked at at once
 
 
@@ -73,14 +73,13 @@ class MeasureTimeSpent(beam.PTransform):
         by_user = [
             part
             | f"{name}AtAnyTime" >> beam.WindowInto(GlobalWindows())
-            | f"{name}ByUser"
-            >> beam.ParDo(ByUser(shards, counted=counted, bounded=bounded)).with_output_types(_BY_USER)
+            | f"{name}ByUser" >> beam.ParDo(ByUser(shards, counted=counted, bounded=bounded)).with_output_types(BY_USER)
             for name, (part, counted) in parts.items()
         ]
         return (
             by_user
             | "All" >> beam.Flatten()
-            | "TrackVisits" >> beam.ParDo(self._tracker(bounded=bounded)).with_output_types(pa.Table)
+            | "VisitsInOrder" >> beam.ParDo(self._tracker(bounded=bounded)).with_output_types(pa.Table)
         )
 
     def _tracker(self, *, bounded: bool) -> TrackVisits:

@@ -14,18 +14,7 @@ from columns import click_table
 from oracle import Click, as_oracle_rows, expected_rows
 
 from clickstream.transforms import AggregateByPage, MeasureTimeSpent, PaneTimes
-from clickstream.transforms.measure.track import TrackVisits, Waiting
-from clickstream.transforms.measure.visits import VisitRules
 from tests.services.prism import on_prism
-
-# What is looked at each time is read and written again: so batches of one stretch of time are looked at together.
-LOOKS = {
-    "at the end of two seconds": ((0, 300), 2_000),
-    "together with the batch before": ((1_500, 1_999), 2_000),
-    "apart from it": ((1_500, 2_000), 4_000),
-    "at the window's end, if that is sooner": ((28_900, 31_000), 30_000),
-    "at the end of the window of the first": ((29_999, 95_000), 30_000),
-}
 
 START = 1_793_527_200  # a multiple of 300
 GAP, LATENESS, WINDOW = 60, 120, 30
@@ -78,7 +67,7 @@ def test_bounded_clicks_in_any_order_give_the_oracles_rows(shards, deduplicate) 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_stream_with_late_clicks_ends_with_the_rows_of_a_bounded_run(seed, monkeypatch, prism) -> None:
     """Batches of a few seconds; each click up to the lateness behind the watermark; what is forgotten early can't matter."""
-    monkeypatch.setattr("clickstream.transforms.measure.track._MOST_UNMERGED", 20)
+    monkeypatch.setattr("clickstream.transforms.measure.track._LEAST_BYTES", 0)
     clicks = clicks_of(seed)
     rng = random.Random(seed)
     arrivals = sorted(clicks, key=lambda c: c.millis + (rng.randrange(LATENESS * 1000) if rng.random() < 0.3 else 0))
@@ -146,9 +135,3 @@ def _starts_and_ends(found: list, first: tuple, last: tuple) -> None:
 def test_wrong_options_are_refused_while_the_graph_is_built(options) -> None:
     with pytest.raises(ValueError, match="MeasureTimeSpent: "):
         MeasureTimeSpent(**options)
-
-
-@pytest.mark.parametrize(("clicks", "looked_at"), LOOKS.values(), ids=LOOKS)
-def test_waiting_clicks_are_looked_at_every_two_seconds_and_at_their_windows_end(clicks, looked_at) -> None:
-    track = TrackVisits(VisitRules(60_000, deduplicate=True), window_seconds=30, lateness_seconds=0, bounded=False)
-    assert track._flush_at(Waiting(*clicks, b"")) == looked_at

@@ -1,4 +1,4 @@
-"""Visits against the oracle: any order of arrival, any cut into batches, any moment of forgetting what can't matter any more."""
+"""Visits against the oracle: which click follows which, and what that changes."""
 
 import random
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from oracle import Click, Row, as_oracle_rows, expected_rows
 
 from clickstream.transforms.aggregate.page_sums import iterate_metrics
-from clickstream.transforms.measure.history import recent, settle
 from clickstream.transforms.measure.visits import VISIT_SCHEMA, VisitRules, changes, put_in_order, visit_columns
 
 START = 1_793_527_200_000
@@ -40,33 +39,6 @@ def test_all_clicks_at_once_give_the_oracles_rows(clicks, deduplicate) -> None:
     ordered = put_in_order(NONE, visit_columns(click_table(clicks)), deduplicate=deduplicate)
     found = rows_of([changes(ordered, VisitRules(GAP * 1000, deduplicate))])
     assert found == expected_rows(clicks, window_seconds=10, session_gap_seconds=GAP, deduplicate=deduplicate)
-
-
-@given(CLICKS, st.booleans(), st.integers(1, 12), st.integers(0, 40), st.randoms(use_true_random=False))
-@settings(max_examples=200)
-def test_clicks_in_any_order_and_parts_give_the_oracles_rows(clicks, deduplicate, size, disorder, rng) -> None:
-    """What is forgotten on the way is what no click may meet that comes in time."""
-    rules = VisitRules(GAP * 1000, deduplicate)
-    order = sorted(clicks, key=lambda click: click.millis + rng.randrange(disorder * 1000 + 1))
-    done, latest, history, found = 0, NONE, NONE, []
-    for at in range(0, len(order), size):
-        part, rest = order[at : at + size], order[at + size :]
-        until = max(done, max(click.millis for click in part) + 1)
-        settled = settle(
-            visit_columns(click_table(part)),
-            latest,
-            lambda known=history: known,
-            done_until_ms=done,
-            until_ms=until,
-            rules=rules,
-        )
-        found.append(settled.rows)
-        since = min((click.millis for click in rest), default=until)
-        history = recent(pa.concat_tables([history, settled.processed]), since_ms=since, rules=rules)
-        done, latest = until, settled.latest
-    expected = expected_rows(clicks, window_seconds=10, session_gap_seconds=GAP, deduplicate=deduplicate)
-    assert rows_of(found) == expected
-    assert history.num_rows <= 2 * len({click.user_id for click in clicks})
 
 
 @given(CLICKS, CLICKS)
