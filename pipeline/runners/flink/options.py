@@ -7,13 +7,15 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.argv import given
+from clickstream.pipeline.argv import given, value_of
 from clickstream.pipeline.options import OutputOptions, duration, read_options
 
 LOCAL = "[local]"
 # A bundle's results go on, and its timers fire, when it ends: the default of a second would make each window wait for several of them.
 _BUNDLE_MILLIS = 100
-_SHARDS = 8  # of users and pages; fixed, as a savepoint's state is divided by them whatever the parallelism
+_SHARDS_A_WORKER = (
+    4  # of users and pages, where there are many: Flink deals them out by a hash, and some workers get more than others
+)
 
 
 class FlinkOptions(PipelineOptions):
@@ -61,7 +63,7 @@ def read_flink_options(argv: Sequence[str]) -> PipelineOptions:
     completed = [
         *_without_empty_savepoint(argv),
         *([] if "kafka_splits" in chosen else ["--kafka_splits=per_partition"]),
-        *([] if "shards" in chosen else [f"--shards={_SHARDS}"]),
+        *([] if "shards" in chosen else [f"--shards={_shards(value_of(argv, 'parallelism'))}"]),
         *(["--environment_type=LOOPBACK"] if local and "environment_type" not in chosen else []),
         "--runner=PortableRunner",
         "--streaming",
@@ -73,6 +75,15 @@ def read_flink_options(argv: Sequence[str]) -> PipelineOptions:
             message = f"--flink_conf={setting}: write KEY=VALUE, such as state.backend.type=rocksdb."
             raise UserError(message)
     return options
+
+
+def _shards(parallelism: str) -> int:
+    """Groups of users and pages: each costs every batch and window something, so no more than keep the workers busy.
+
+    A savepoint's state is divided by them, and Flink refuses one of another parallelism anyhow.
+    """
+    workers = int(parallelism) if parallelism.isdecimal() else 1
+    return max(1, workers) if workers <= 2 else workers * _SHARDS_A_WORKER
 
 
 def _without_empty_savepoint(argv: Sequence[str]) -> list[str]:

@@ -67,10 +67,17 @@ def test_a_mistake_ends_with_status_2_and_a_line(capsys, monkeypatch) -> None:
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "shards"),
+    [([], 1), (["--parallelism=2"], 2), (["--parallelism", "3"], 12), (["--parallelism=8", "--shards=16"], 16)],
+)
+def test_shards_are_as_many_as_keep_the_workers_busy(arguments, shards) -> None:
+    assert read_flink_options([*LOCAL, *arguments]).view_as(MetricOptions).shards == shards
+
+
 def test_what_exactness_needs_is_set() -> None:
     options = read_flink_options([*LOCAL, "--parallelism=2", "--checkpoint_interval=3s"])
     assert options.view_as(KafkaOptions).kafka_splits == "per_partition"
-    assert options.view_as(MetricOptions).shards == 8
     assert options.view_as(PortableOptions).environment_type == "LOOPBACK"
     assert parallelism(options) == 2
     submitted = with_runner_options(options, "localhost:1", "a-name")
