@@ -1,6 +1,6 @@
 """What is remembered of clicks while more may come, and what clicks that are now in order change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,8 @@ from clickstream.transforms.measure.visits import (
     put_in_order,
 )
 from clickstream.transforms.measure.waiting import Arrived, Times
+
+_ROWS_TOGETHER = 200_000
 
 
 class Memory:
@@ -94,21 +96,32 @@ def clicks_of(users: pa.ChunkedArray, kept: Iterable[Arrived], *, before_ms: int
     return pa.concat_tables(found).combine_chunks()
 
 
-def compacted(kept: Iterable[Arrived], *, since_ms: int, rules: VisitRules) -> list[Arrived]:
+def compacted(kept: Sequence[Arrived], *, since_ms: int, rules: VisitRules) -> list[Arrived]:
     """The same clicks, but of those that came and lie before a time only what later ones may still meet: each user's last two.
 
     What came together, some before the time and some behind it, stays as it is: nothing is unpacked that needn't be.
     """
-    stay, last = list[Arrived](), VISIT_SCHEMA.empty_table()
     reach_ms = since_ms - 2 * (rules.session_gap_ms or 0)
-    for each in kept:
-        if each.times.last_ms >= since_ms:
-            stay.append(each)
-        elif each.times.last_ms >= reach_ms:
-            ordered = put_in_order(last, each.table(), deduplicate=rules.deduplicate)
-            last = last_two_of_each_user(ordered)
+    stay = [each for each in kept if each.times.last_ms >= since_ms]
+    old = (each.table() for each in kept if reach_ms <= each.times.last_ms < since_ms)
+    last = VISIT_SCHEMA.empty_table()
+    for visits in _together(old):
+        last = last_two_of_each_user(put_in_order(last, visits, deduplicate=rules.deduplicate))
     last = last.filter(pa.array(millis_of(last) >= reach_ms)).combine_chunks()
     return [Arrived.of(0, 0, last), *stay] if last.num_rows else stay
+
+
+def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables, so that what each is put beside isn't sorted for every few of them."""
+    some, rows = list[pa.Table](), 0
+    for table in tables:
+        some.append(table)
+        rows += table.num_rows
+        if rows >= _ROWS_TOGETHER:
+            yield pa.concat_tables(some)
+            some, rows = [], 0
+    if some:
+        yield pa.concat_tables(some)
 
 
 def _divided(visits: pa.Table, until_ms: int) -> tuple[pa.Table, pa.Table]:

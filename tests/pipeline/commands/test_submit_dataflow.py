@@ -152,7 +152,7 @@ def test_the_steps_are_those_of_the_live_job(sent) -> None:
         "ParseClicks",
         "Keep_clicks",
         "Keep_too_late",
-        "MeasureTimeSpent",
+        "MeasureTime",
         "CutByWindow",
         *(
             f"{step}{rollup}"

@@ -14,8 +14,8 @@ from oracle import Click, as_oracle_rows, expected_rows
 from stateful import StatefulRun
 
 from clickstream.transforms.aggregate.page_sums import iterate_metrics
+from clickstream.transforms.measure import history, track
 from clickstream.transforms.measure import latest as latest_clicks
-from clickstream.transforms.measure import track
 from clickstream.transforms.measure.history import compacted
 from clickstream.transforms.measure.latest import LatestClicks
 from clickstream.transforms.measure.pace import Pace, look_at
@@ -83,6 +83,7 @@ def run(clicks: list[Click], course: Course, rng, *, deduplicate: bool, monkeypa
     """Sends clicks in batches, somewhat out of order, each in time: the watermark follows."""
     told, clock = Told(), [1_000_000]
     monkeypatch.setattr(track, "_LEAST_BYTES", course.least_bytes)
+    monkeypatch.setattr(history, "_ROWS_TOGETHER", 3)
     monkeypatch.setattr(track, "_now_ms", lambda: clock[0])
     rules = VisitRules(GAP * 1000, deduplicate)
     made = TrackVisits(rules, window_seconds=WINDOW, lateness_seconds=LATENESS, bounded=False)
