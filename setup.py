@@ -69,7 +69,7 @@ setup(
     python_requires=">=3.10,<3.14",
     package_dir={"clickstream": "."},
     packages=PACKAGES,
-    package_data={"": ["py.typed", "*.css", "*.tmpl", "static/*", "*.sql", "*.cql", "*.hbase", "*.ndjson", "*.yaml"]},
+    package_data={"": ["py.typed", "*.css", "*.tmpl", "static/*", "builtin/*.yaml", "*.sql", "*.cql", "*.hbase", "*.ndjson", "*.yaml"]},
     install_requires=REQUIRED,
     entry_points={"console_scripts": ["clickstream = clickstream.pipeline.__main__:main"]},
     extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "page": PAGE, "docs": DOCS, "yaml": YAML, "test": TEST},

@@ -26,12 +26,13 @@ from clickstream.page.time_chart import time_chart
 
 @dataclass(frozen=True)
 class RunCounts:
-    """What became of the records of one run: read = accepted + rejected + too late."""
+    """What became of the records of one run: read = accepted + rejected + too late + not clicks."""
 
     read: int
     accepted: int
     rejected: int
     too_late: int
+    not_clicks: int = 0
 
 
 def write_report(db_path: str | Path, html_path: str | Path, *, run: RunCounts | None = None) -> Figures:
@@ -120,6 +121,8 @@ def _headline(figures: Figures, run: RunCounts | None) -> Html:
             "+ rejected": run.rejected,
             "+ too late": run.too_late,
         }
+        if run.not_clicks:
+            this_run["+ not clicks"] = run.not_clicks
         parts = [tag("h3", "This run"), tiles(this_run), *parts]
     if not time:
         parts.append(tag("p", "No clicks yet: the page fills when the pipeline has written its first window."))

@@ -173,7 +173,11 @@ def report(options: PipelineOptions, output: OutputDir, done: BatchRun, seconds:
     if names_servers(options):
         print_server_summary(sinks_of(options).places(), counts, seconds, notes=notes)
         return
-    run = RunCounts(counts.read, counts.accepted, counts.rejected, counts.too_late) if counts.read else None
+    run = (
+        RunCounts(counts.read, counts.accepted, counts.rejected, counts.too_late, counts.not_clicks)
+        if counts.read
+        else None
+    )
     figures = write_report(output.database, output.report, run=run)
     sample = options.view_as(LogOptions).input is None
     print_summary(output, counts, figures, seconds, sample=sample, notes=notes)

@@ -8,12 +8,13 @@ from apache_beam.runners.runner import PipelineResult
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the records of a run; `read` is `accepted + rejected + too_late`."""
+    """What became of the records of a run; `read` is `accepted + rejected + too_late + not_clicks`."""
 
     read: int
     accepted: int
     too_late: int
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
+    not_clicks: int = 0
 
     @property
     def rejected(self) -> int:
@@ -28,8 +29,7 @@ def count_records(result: PipelineResult) -> Counts:
     for counter in counters:
         name = (counter.key.metric.namespace, counter.key.metric.name)
         totals[name] = totals.get(name, 0) + counter.result
-    read, accepted, too_late = (
-        totals.get(("clickstream", name), 0) for name in ("records_read", "clicks_accepted", "clicks_too_late")
-    )
+    names = ("records_read", "clicks_accepted", "clicks_too_late", "not_a_click")
+    read, accepted, too_late, not_clicks = (totals.get(("clickstream", name), 0) for name in names)
     rejected = {name: count for (space, name), count in totals.items() if space == "clickstream.rejected"}
-    return Counts(read, accepted, too_late, dict(sorted(rejected.items(), key=lambda item: -item[1])))
+    return Counts(read, accepted, too_late, dict(sorted(rejected.items(), key=lambda item: -item[1])), not_clicks)

@@ -37,6 +37,7 @@ class LiveMetrics:
             read=counts["clickstream", "records_read"],
             accepted=counts["clickstream", "clicks_accepted"],
             too_late=counts["clickstream", "clicks_too_late"],
+            not_clicks=counts["clickstream", "not_a_click"],
             rejected={name: n for (space, name), n in sorted(counts.items()) if space == "clickstream.rejected"},
             sinks=self._sinks(counts),
             lag={name.removeprefix("lag_"): value for name, value in sorted(kafka.items()) if name.startswith("lag_")},

@@ -71,8 +71,9 @@ class LiveStatus:
         """Prints what a run did, so far if it is being stopped."""
         figures = self._metrics.read(result)
         rejected = sum(figures.rejected.values())
+        others = f" + not clicks {figures.not_clicks}" if figures.not_clicks else ""
         sys.stdout.write(
-            f"read {figures.read} = accepted {figures.accepted} + rejected {rejected} + too late {figures.too_late}\n"
+            f"read {figures.read} = accepted {figures.accepted} + rejected {rejected} + too late {figures.too_late}{others}\n"
             f"rows written {figures.rows_written}\n"
         )
         if figures.refused:
@@ -97,9 +98,10 @@ class _Errors(logging.Handler):
 def status_text(figures: LiveFigures, rate: float) -> str:
     """The line: events a second, lag by partition, watermark, rows, rejected, retries."""
     lag = " ".join(f"{partition}:{behind}" for partition, behind in figures.lag.items()) or "-"
+    others = f" | not clicks {figures.not_clicks:,}" if figures.not_clicks else ""
     return (
         f"{rate:,.0f} events/s | lag {lag} | watermark {_time(figures.watermark_ms)} | rows written {figures.rows_written:,}"
-        f" | rejected {sum(figures.rejected.values()):,} | too late {figures.too_late:,} | retries {figures.retries:,}"
+        f" | rejected {sum(figures.rejected.values()):,} | too late {figures.too_late:,}{others} | retries {figures.retries:,}"
         f"{_refused(figures)}"
     )
 

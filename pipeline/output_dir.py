@@ -20,6 +20,7 @@ SHAPING = (
         "session_gap",
         "deduplicate",
         "sketch_size",
+        "event_format",
         "url_normalisation",
         "tracking_parameters",
         "hash_user_ids",

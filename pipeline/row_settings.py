@@ -40,6 +40,7 @@ def shaping(options: PipelineOptions, rollup: str = "") -> dict[str, str]:
         "session_gap": f"{measure.session_gap_seconds}s" if dwells else "",
         "deduplicate": "row_key" if once else "off",
         "sketch_size": str(metrics.sketch_size or "off"),
+        "event_format": str(clicks.event_format or ""),
         "url_normalisation": str(clicks.url_normalisation),
         "tracking_parameters": str(clicks.tracking_parameters or ""),
         "hash_user_ids": Pseudonyms(key()).of(_CHECKED) if key else "",
@@ -85,7 +86,8 @@ def change_settings(options: PipelineOptions, sinks: Sinks) -> None:
         _note(
             sinks,
             rollup,
-            {"session_gap": "", "hash_user_ids": "", "tracking_parameters": ""} | shaping(options, rollup),
+            {"session_gap": "", "hash_user_ids": "", "tracking_parameters": "", "event_format": ""}
+            | shaping(options, rollup),
             anew=True,
         )
 

@@ -12,7 +12,14 @@ from apache_beam.runners.worker import sdk_worker
 
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.secrets import check_secret_reference, resolve_secret
-from clickstream.pipeline.options import ClickOptions, LiveOptions, MetricOptions, RawStoreOptions, tracking_of
+from clickstream.pipeline.options import (
+    ClickOptions,
+    LiveOptions,
+    MetricOptions,
+    RawStoreOptions,
+    event_format_of,
+    tracking_of,
+)
 from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, Periods, TimeSpentPolicy
 from clickstream.transforms.parse import ALL_COLUMNS, Pseudonyms
 
@@ -47,6 +54,7 @@ def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptio
         session_gap_seconds=measure.session_gap_seconds if dwells else 0,
         periods=longest_periods(options),
         user_key=user_key(options),
+        event_format=event_format_of(clicks.event_format),
     )
 
 

@@ -140,12 +140,13 @@ def _fitted(text: str, cells: int) -> str:
 
 
 def _counts(counts: Counts, seconds: float) -> list[str]:
+    others = f" + not clicks {counts.not_clicks:,}" if counts.not_clicks else ""
     outcome = (
-        f"accepted {counts.accepted:,} + rejected {counts.rejected:,} + too late {counts.too_late:,}"
+        f"accepted {counts.accepted:,} + rejected {counts.rejected:,} + too late {counts.too_late:,}{others}"
         f"  ({seconds:.1f} s, {counts.read / max(seconds, 0.001):,.0f} records/s)"
     )
     lines = [f"read {counts.read:,} = {outcome}"]
-    lost = counts.read - counts.accepted - counts.rejected - counts.too_late
+    lost = counts.read - counts.accepted - counts.rejected - counts.too_late - counts.not_clicks
     if lost:
         lines = [
             f"read {counts.read:,}, {outcome}",

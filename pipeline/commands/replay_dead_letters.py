@@ -68,7 +68,7 @@ def replay_from_logs(argv: Sequence[str]) -> int:
         message = f"{output.path} holds no run's results: name the folder with --output_dir."
         raise UserError(message)
     earlier = [f"--{name}={run[name]}" for name in SHAPING if name != "sample" and run.get(name) is not None]
-    options = read_options([*earlier, *argv])
+    options, as_before = read_options([*earlier, *argv]), read_options([*earlier, *_but_format(argv)])
     database = SqlConnection("sqlite", str(output.database.absolute()))
     said = rows_summary(replay_rows(database, RefusedRows(sinks_of(options))))
     accepted = [
@@ -76,20 +76,27 @@ def replay_from_logs(argv: Sequence[str]) -> int:
     ]
     if accepted:
         started = time.monotonic()
-        done = _count(options, output, run["input"], [raw for _, raw in accepted])
+        done = _count(as_before, parse_options(options), output, run["input"], [raw for _, raw in accepted])
         delete_dead_letters(database, [key for key, _ in accepted])
         report(options, output, done, time.monotonic() - started)
     sys.stdout.write(f"Dead letters now accepted and counted: {len(accepted)}\n{said}")
     return 0
 
 
-def _count(options: PipelineOptions, output: OutputDir, pattern: str | None, records: list[bytes]) -> BatchRun:
+def _but_format(argv: Sequence[str]) -> list[str]:
+    """The same without --event_format: dead letters may be read by another than the log was."""
+    return [each for each in argv if not each.startswith("--event_format=")]
+
+
+def _count(
+    options: PipelineOptions, parse: ParseOptions, output: OutputDir, pattern: str | None, records: list[bytes]
+) -> BatchRun:
     """Counts records as a piece more of the log; where no clicks are kept, by reading all of it again."""
     if raw_store_of(options) is None:
         return run_batch(options, output, pattern or str(output.sample))
     # Of the same name and content each time: if the last attempt has counted them, they are known.
     output.replayed.write_bytes(b"".join(record + b"\n" for record in records))
-    done = run_batch(options, output, str(output.replayed), parse=replace(parse_options(options), user_key=None))
+    done = run_batch(options, output, str(output.replayed), parse=replace(parse, user_key=None))
     output.replayed.unlink()
     return done
 

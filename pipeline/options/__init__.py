@@ -3,6 +3,7 @@
 May import: `clickstream.io.errors`, `clickstream.io.secrets`, `clickstream.pipeline.argv` and the limits in `clickstream.transforms`.
 """
 
+from clickstream.pipeline.options.event_format import event_format_of
 from clickstream.pipeline.options.job import (
     JOB_OPTIONS,
     REFERENCE_FORMS,
@@ -38,6 +39,7 @@ __all__ = [
     "check_served",
     "commands_of",
     "duration",
+    "event_format_of",
     "job_parser",
     "pattern_of",
     "range_of",

@@ -99,6 +99,12 @@ class ClickOptions(PipelineOptions):
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
         add(
+            "--event_format",
+            metavar="NAME_OR_FILE",
+            help="how clicks are read out of events of another shape: a built-in format such as segment, or a YAML file of your own; "
+            "with ,base=https://shop.example behind it for URLs without a host (default: clickstream)",
+        )
+        add(
             "--url_normalisation",
             choices=("on", "off"),
             default="on",

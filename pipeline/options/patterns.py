@@ -12,7 +12,7 @@ from clickstream.io.secrets import REMOTE_REFERENCE
 from clickstream.pipeline.options import values
 from clickstream.pipeline.options.values import whole
 from clickstream.transforms.limits import LONGEST_SECONDS
-from clickstream.transforms.parse import DEFAULT_TRACKING
+from clickstream.transforms.parse import DEFAULT_TRACKING, builtin_formats
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,47}"  # of a table
 _DATABASE = r"[A-Za-z0-9_][A-Za-z0-9_$-]{0,63}"
@@ -26,12 +26,15 @@ _DATE = (
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _MOMENT = rf"{_DATE}(?:T{_CLOCK}(?::[0-5][0-9])?(?:Z|[+-]{_CLOCK})?)?"
 _FILE = r"\S(?:.*\S)?"
+_FORMAT = f"(?:{'|'.join(builtin_formats())})"
+_SHARED_FILE = r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9]/[^\s,]+"
 
 _TEXTS = {
     "bootstrap_servers": rf"{_HOST_PORT}(?:,{_HOST_PORT})*",
     "topic": _TOPIC,
     "group_id": r"\S+",
     "start": rf"committed|earliest|latest|{_MOMENT}",
+    "event_format": rf"(?:(?:debezium[+])?{_FORMAT}|{_SHARED_FILE})(?:,base=https?://[^\s/?#,]+(?:/[^\s?#,]*)?)?",
     "kafka_config": r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9]/\S+",
     "time_zone": r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*",
     "mysql": rf"(?:mysql|mariadb)://(?:[^\s:@/?#]+@)?[^\s:@/?#]+(?::{_PORT})?/{_DATABASE}",

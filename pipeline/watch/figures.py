@@ -28,6 +28,7 @@ class LiveFigures(NamedTuple):
 
     Attributes:
         read, accepted, too_late: Records since its start.
+        not_clicks: Likewise those that are no clicks by the event format.
         rejected: Likewise, by reason.
         sinks: By name: `sql`, `elasticsearch`, `raw_store`.
         lag: Records behind the end, by partition.
@@ -43,6 +44,7 @@ class LiveFigures(NamedTuple):
     lag: Mapping[str, int] = {}
     watermark_ms: int | None = None
     answered_ms: int | None = None
+    not_clicks: int = 0
 
     @property
     def rows_written(self) -> int:

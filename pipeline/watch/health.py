@@ -89,6 +89,7 @@ def report(
         "rejected": sum(figures.rejected.values()),
         "rejected_by_reason": dict(figures.rejected),
         "too_late": figures.too_late,
+        "not_clicks": figures.not_clicks,
         "sink_retries": figures.retries,
         "rows_refused": figures.refused,
         "sinks": {name: sink._asdict() for name, sink in figures.sinks.items()},

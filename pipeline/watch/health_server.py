@@ -163,6 +163,7 @@ class _Report(Collector):
         yield _counter("records_read", "Records parsed.", report.get("read", 0))
         yield _counter("clicks_accepted", "Records that are counted.", report.get("accepted", 0))
         yield _counter("clicks_too_late", "Clicks of windows that were closed.", report["too_late"])
+        yield _counter("not_a_click", "Events that are no clicks, by the event format.", report.get("not_clicks", 0))
         yield _labelled(
             CounterMetricFamily("clickstream_rejected", "Records in the dead letters, by reason.", labels=["reason"]),
             {(reason,): count for reason, count in report.get("rejected_by_reason", {}).items()},

@@ -26,6 +26,7 @@ _NOTHING: dict[str, Any] = {
     "rows_written": 0,
     "rejected": 0,
     "too_late": 0,
+    "not_clicks": 0,
     "sink_retries": 0,
     "last_error": None,
     "last_error_at_ms": None,

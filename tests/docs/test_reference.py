@@ -15,6 +15,7 @@ from clickstream.pipeline.watch import LiveFigures, SinkFigures
 from clickstream.pipeline.watch.health import LastError, Limits, report
 from clickstream.pipeline.watch.health_server import metrics_text
 from clickstream.transforms import RawBatch
+from clickstream.transforms.parse import builtin_formats, event_format
 from clickstream.transforms.parse.clicks import ParseOptions, parse_clicks
 from clickstream.transforms.parse.faults import FAULT
 
@@ -82,6 +83,7 @@ REJECTED = {
     "invalid_url": record(url='"ftp://a.example/"'),
     "url_too_long": record(url='"https://a.example/' + "x" * 8_192 + '"'),
 }
+OF_LINES = {"invalid_line"}  # of text, by an event format
 OF_STORES = {"sink_refused", "raw_store_refused"}
 OF_A_FAULT = {FAULT}  # no record is known that has it
 
@@ -101,9 +103,23 @@ def test_a_reason_is_given_for_what_the_page_says(reason) -> None:
     assert reasons([REJECTED[reason]]) == [reason]
 
 
+def test_a_line_that_fits_no_format_has_its_reason() -> None:
+    options = ParseOptions(event_format=event_format("combined"))
+    parsed = parse_clicks(RawBatch([b"no log line"], "log", range(1)), options, now_ms=NOW_MS)
+    assert set(parsed.rejected["reason"].to_pylist()) == OF_LINES
+
+
+def test_the_event_formats_are_all_there_are() -> None:
+    text = page("event-formats")
+    assert first_cells(text.split("\n## ")[0]) == set(builtin_formats())
+    keys, of_sources = section(text, "The file").split("A source is a path")
+    assert first_cells(keys) == {"fields", "only", "types", "record", "envelope"}
+    assert first_cells(of_sources) == {"path", "part", "unit", "format", "zone", "base"}
+
+
 def test_the_reasons_are_all_there_are() -> None:
     documented = first_cells(section(page("dead-letters"), "Reasons"))
-    assert documented == set(REJECTED) | OF_STORES | OF_A_FAULT
+    assert documented == set(REJECTED) | OF_LINES | OF_STORES | OF_A_FAULT
     broken = [r for batch in sample_records(SampleOptions(seed=3, events=5000, broken_share=0.5)) for r in batch]
     assert set(reasons(broken)) <= documented
     sources = "\n".join(path.read_text() for path in (ROOT / "io").rglob("*.py"))

@@ -5,6 +5,14 @@ May import: the modules directly in `clickstream.transforms`.
 
 from clickstream.transforms.parse.clicks import ALL_COLUMNS, METRIC_COLUMNS, ParseOptions, parse_clicks
 from clickstream.transforms.parse.event_time import LatestEventTime
+from clickstream.transforms.parse.formats import (
+    EventFormat,
+    FormatError,
+    builtin_formats,
+    builtin_text,
+    event_format,
+    parse_format,
+)
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.parse.reader import KnownShapes
 from clickstream.transforms.parse.step import BatchClicks, ParseClicks
@@ -16,6 +24,8 @@ __all__ = [
     "DEFAULT_TRACKING",
     "METRIC_COLUMNS",
     "BatchClicks",
+    "EventFormat",
+    "FormatError",
     "KnownShapes",
     "LatestEventTime",
     "ParseClicks",
@@ -23,6 +33,10 @@ __all__ = [
     "Pseudonyms",
     "TrackingParameters",
     "UrlError",
+    "builtin_formats",
+    "builtin_text",
+    "event_format",
     "normalise_url",
     "parse_clicks",
+    "parse_format",
 ]

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from clickstream.transforms.parse import checks as check
 from clickstream.transforms.parse.faults import FAULT, narrowed
+from clickstream.transforms.parse.formats import EventFormat, read_events
 from clickstream.transforms.parse.hidden_ids import stand_in, without_ids
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
-from clickstream.transforms.parse.reader import KnownShapes, Refusal, read_records
+from clickstream.transforms.parse.reader import Decoded, KnownShapes, Refusal, read_records
 from clickstream.transforms.parse.times import LATEST_MS, Millis
 from clickstream.transforms.parse.tracking import DEFAULT_TRACKING, TrackingParameters
 from clickstream.transforms.parse.urls import UrlForm
@@ -48,6 +49,7 @@ class ParseOptions:
         periods: The longest that windows are rolled up to (`SumByPage`); None: they aren't.
         user_key: Gives the key of the pseudonyms that take the place of user ids; called on each worker, so that no graph holds the key. None: ids
             stay as they are.
+        event_format: How clicks are read out of events of another shape. None: records are clicks, nested or flat.
     """
 
     columns: tuple[str, ...] = ALL_COLUMNS
@@ -61,6 +63,7 @@ class ParseOptions:
     session_gap_seconds: int = 0
     periods: Periods | None = None
     user_key: Callable[[], str] | None = None
+    event_format: EventFormat | None = None
 
     def __post_init__(self) -> None:
         unknown, missing = sorted(set(self.columns) - set(ALL_COLUMNS)), sorted(_REQUIRED - set(self.columns))
@@ -89,6 +92,7 @@ class ParsedBatch(NamedTuple):
     """What became of a batch: `clicks` and `too_late` (CLICK_SCHEMA), `rejected` (REJECTED_SCHEMA), and a Kafka batch's progress, in order.
 
     `before` are those of `too_late` whose windows were complete when the run began: counted then, and read again to know what others followed.
+    `not_clicks`: how many records are none by the event format, and are in none of the tables.
     """
 
     clicks: pa.Table
@@ -96,6 +100,7 @@ class ParsedBatch(NamedTuple):
     rejected: pa.Table
     progress: list[BatchProgress]
     before: pa.Table
+    not_clicks: int = 0
 
 
 def parse_clicks(
@@ -109,14 +114,14 @@ def parse_clicks(
     """Decodes, checks and normalises a batch of raw records. Never raises for a record's content.
 
     Args:
-        batch: JSON records, nested or flat.
+        batch: JSON records, nested or flat; or events of the options' format.
         options: What counts as a click.
         now_ms: The present, ms since the epoch: where `max_event_age_seconds` and `max_clock_skew_seconds` count from.
         pseudonyms: With these, no result holds a user's id as it came, rejected records neither.
         shapes: What earlier batches' records looked like, to be kept from one to the next: it saves time, and changes nothing else.
 
     Returns:
-        Each record exactly once, among clicks, too late or rejected, whatever its neighbours are. Order is kept.
+        Each record exactly once, among clicks, too late, rejected or not clicks, whatever its neighbours are. Order is kept.
 
     Raises:
         ValueError: The options have a `user_key`, and there are no `pseudonyms` made with it.
@@ -136,7 +141,7 @@ def _parse(
     batch: RawBatch, options: ParseOptions, now_ms: int, pseudonyms: Pseudonyms | None, shapes: KnownShapes
 ) -> ParsedBatch:
     fields = dict.fromkeys((*_CHECKED, *options.columns))
-    decoded = read_records(batch.values, list(fields), shapes, max_record_bytes=options.max_record_bytes)
+    decoded, not_clicks = _read(batch, list(fields), options, shapes)
     if pseudonyms is not None:
         pseudonyms.hide(decoded.fields)
     age, skew = options.max_event_age_seconds, options.max_clock_skew_seconds
@@ -148,23 +153,39 @@ def _parse(
     on_time, too_late = clicks, clicks.slice(0, 0)
     if late.any():
         on_time, too_late, numbers = clicks.filter(~late), clicks.filter(late), numbers[~late]
-    rejected = _rejected(batch, decoded.refused + refused, pseudonyms)
+    rejected = _rejected(batch, decoded.refused + _named(refused, options.event_format), options, pseudonyms)
     before = too_late.filter(_too_late(too_late, batch.complete_until, options))
-    return ParsedBatch(on_time, too_late, rejected, _progress(batch, on_time, numbers, options), before)
+    return ParsedBatch(on_time, too_late, rejected, _progress(batch, on_time, numbers, options), before, not_clicks)
+
+
+def _read(batch: RawBatch, fields: list[str], options: ParseOptions, shapes: KnownShapes) -> tuple[Decoded, int]:
+    """The records' fields, and how many of them are no clicks."""
+    most = options.max_record_bytes
+    if options.event_format is None:
+        return read_records(batch.values, fields, shapes, max_record_bytes=most), 0
+    return read_events(batch.values, fields, options.event_format, shapes, max_record_bytes=most)
+
+
+def _named(refused: list[Refusal], event_format: EventFormat | None) -> list[Refusal]:
+    """The same with the field's name in the user's terms; a detail begins with ours."""
+    if event_format is None:
+        return refused
+    named = ((each, event_format.named(each.detail.partition(" ")[0])) for each in refused)
+    return [each._replace(detail=f"{each.detail} (from {where})") if where else each for each, where in named]
 
 
 def _refused_whole(batch: RawBatch, detail: str, options: ParseOptions, pseudonyms: Pseudonyms | None) -> ParsedBatch:
     """A batch of one record, for which the program failed."""
     none = check.click_schema(options.columns).empty_table()
-    rejected = _rejected(batch, [Refusal(0, FAULT, detail)], pseudonyms)
+    rejected = _rejected(batch, [Refusal(0, FAULT, detail)], options, pseudonyms)
     return ParsedBatch(none, none, rejected, _progress(batch, none, np.empty(0, np.int64), options), none)
 
 
 def _joined(parts: list[ParsedBatch]) -> ParsedBatch:
-    clicks, too_late, rejected, progress, before = zip(*parts, strict=True)
+    clicks, too_late, rejected, progress, before, not_clicks = zip(*parts, strict=True)
     tables = (pa.concat_tables(each) for each in (clicks, too_late, rejected, before))
     on_time, late, refused, earlier = (table.combine_chunks() for table in tables)
-    return ParsedBatch(on_time, late, refused, [each for some in progress for each in some], earlier)
+    return ParsedBatch(on_time, late, refused, [each for some in progress for each in some], earlier, sum(not_clicks))
 
 
 def _too_late(clicks: pa.Table, watermark: int | None, options: ParseOptions) -> check.Mask:
@@ -196,12 +217,15 @@ def _settled(millis: Millis, options: ParseOptions) -> Millis:
     return closed + (gap + options.window_seconds * 1000 if gap else 0)
 
 
-def _rejected(batch: RawBatch, refused: list[Refusal], pseudonyms: Pseudonyms | None) -> pa.Table:
+def _rejected(
+    batch: RawBatch, refused: list[Refusal], options: ParseOptions, pseudonyms: Pseudonyms | None
+) -> pa.Table:
     refused.sort()
     stamps = batch.record_timestamps  # any number that a producer gives
     kept = [(r.detail, batch.values[r.number]) for r in refused]
     if pseudonyms is not None:
-        kept = [_without_ids(r, raw, pseudonyms) for r, (_, raw) in zip(refused, kept, strict=True)]
+        named = options.event_format is None  # in other events ids have other names, and may be anywhere
+        kept = [_without_ids(r, raw, pseudonyms, named=named) for r, (_, raw) in zip(refused, kept, strict=True)]
     columns = [
         [batch.source] * len(refused),
         [batch.positions[r.number] for r in refused],
@@ -215,10 +239,10 @@ def _rejected(batch: RawBatch, refused: list[Refusal], pseudonyms: Pseudonyms | 
     )
 
 
-def _without_ids(refusal: Refusal, raw: bytes, pseudonyms: Pseudonyms) -> tuple[str, bytes]:
-    """A rejected record's detail and bytes. One that is too large isn't read now either."""
+def _without_ids(refusal: Refusal, raw: bytes, pseudonyms: Pseudonyms, *, named: bool) -> tuple[str, bytes]:
+    """A rejected record's detail and bytes. One that is too large isn't read now either, nor one whose ids aren't `named` user_id."""
     clean = None
-    if refusal.reason != "record_too_large":
+    if named and refusal.reason != "record_too_large":
         # What made the program fail may do so here again.
         with suppress(Exception) if refusal.reason == FAULT else nullcontext():
             clean = without_ids(raw, pseudonyms)

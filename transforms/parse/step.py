@@ -79,7 +79,8 @@ class ParseClicks(beam.PTransform):
 
     In: `RawBatch`, bounded or not. Out, by name: `clicks` and `too_late` (tables of CLICK_SCHEMA's chosen columns), `rejected` (tables of
     REJECTED_SCHEMA) and `progress` (a few `BatchProgress` a Kafka batch, whose spans tile it). Each record is in exactly
-    one of the three tables. `before` are those too late whose windows were complete when the run began. Empty tables aren't sent.
+    one of the three tables, or only counted: `not_a_click`, by the event format. `before` are those too late whose windows were complete when
+    the run began. Empty tables aren't sent.
     """
 
     options: ParseOptions = field(default_factory=ParseOptions)
@@ -100,6 +101,7 @@ class _Parse(beam.DoFn):
         self._read = Metrics.counter("clickstream", "records_read")
         self._accepted = Metrics.counter("clickstream", "clicks_accepted")
         self._too_late = Metrics.counter("clickstream", "clicks_too_late")
+        self._not_clicks = Metrics.counter("clickstream", "not_a_click")
 
     def setup(self) -> None:
         if self._options.user_key is not None:
@@ -121,5 +123,7 @@ class _Parse(beam.DoFn):
         self._read.inc(len(batch.values))
         self._accepted.inc(parsed.clicks.num_rows)
         self._too_late.inc(parsed.too_late.num_rows)
+        if parsed.not_clicks:
+            self._not_clicks.inc(parsed.not_clicks)
         for reason in parsed.rejected["reason"].value_counts().to_pylist():
             Metrics.counter("clickstream.rejected", reason["values"]).inc(reason["counts"])

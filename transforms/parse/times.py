@@ -15,7 +15,7 @@ Millis = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _UTC_US = pa.timestamp("us", tz="UTC")
-_ZONE = r"Z$|[T ].*[+-]\d\d(:?\d\d)?$"
+ZONE = r"Z$|[T ].*[+-]\d\d(:?\d\d)?$"
 _FRACTION = r"(\.\d{6})\d+"
 _SHAPE = r"^\d{4}-\d\d-\d\d[T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?(Z|[+-]\d\d(:?\d\d)?)$"
 _STRETCH = 1_000  # texts; matching a pattern costs ten times a cast
@@ -28,12 +28,14 @@ def to_epoch_ms(values: Column) -> tuple[Millis, Mask]:
 
     Args:
         values: Strings `YYYY-MM-DD[T ]hh[:mm[:ss[.fraction]]][Z|±hh[:mm]]`, or numbers: below 10^11 seconds, from there milliseconds.
-            None is allowed, and is not a time.
+            None is allowed, and is not a time. Or times in UTC and milliseconds already, within the same bounds.
 
     Returns:
         Milliseconds since the epoch, UTC, cut to the millisecond; and a mask of which are times at all, from 1970 to 2199.
         A value's result doesn't depend on its neighbours.
     """
+    if isinstance(values, pa.TimestampArray):
+        return np.asarray(values.cast(pa.int64()).fill_null(-1)), np.asarray(values.is_valid())
     if isinstance(values, pa.DoubleArray):
         return _numbers(np.array(values.fill_null(np.nan)))
     if not isinstance(values, pa.Array):
@@ -60,7 +62,7 @@ def _stretch(texts: pa.Array) -> tuple[Millis, Mask]:
 
 
 def _cast_alike(texts: pa.Array) -> tuple[Millis, Mask]:
-    naive = len(texts) > 0 and not re.search(_ZONE, texts[0].as_py() or "Z")
+    naive = len(texts) > 0 and not re.search(ZONE, texts[0].as_py() or "Z")
     return _cast(pc.binary_join_element_wise(texts, "Z", "") if naive else texts)
 
 
@@ -93,7 +95,7 @@ def _cast(texts: pa.Array) -> tuple[Millis, Mask]:
 
 def _with_zone(texts: pa.Array) -> pa.Array:
     """Adds the zone UTC where none is given, and cuts fractions that Arrow would refuse: to microseconds."""
-    texts = pc.if_else(pc.match_substring_regex(texts, _ZONE), texts, pc.binary_join_element_wise(texts, "Z", ""))
+    texts = pc.if_else(pc.match_substring_regex(texts, ZONE), texts, pc.binary_join_element_wise(texts, "Z", ""))
     return pc.replace_substring_regex(texts, _FRACTION, r"\1")
 
 
@@ -109,12 +111,12 @@ def _mixed(values: Sequence[Any]) -> tuple[Millis, Mask]:
 def _numbers(numbers: npt.NDArray[np.float64]) -> tuple[Millis, Mask]:
     is_number = (numbers >= 0) & (numbers < LATEST_MS)
     numbers[~is_number] = 0
-    millis = np.where(numbers < _BELOW_IS_SECONDS, _seconds_to_ms(numbers), np.floor(numbers))
+    millis = np.where(numbers < _BELOW_IS_SECONDS, seconds_to_ms(numbers), np.floor(numbers))
     is_number &= millis < LATEST_MS
     return np.where(is_number, millis, -1).astype(np.int64), is_number
 
 
-def _seconds_to_ms(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def seconds_to_ms(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The last millisecond not after each; `floor(seconds * 1000)` is one short for 0.6 % of times written with three decimals."""
     nearest = np.rint(seconds * 1000)
     return nearest - (nearest / 1000 > seconds)

@@ -88,17 +88,17 @@ class _Field:
 
 def _cut_numbers(field: str, lines: Lines, starts: Places, ends: Places) -> Floats:
     """The JSON numbers between these places, which ascend; NaN for what is none, or none that the field takes."""
-    numbers = np.array(_read_numbers(cut_texts(lines.characters, starts, ends)), np.float64)
+    numbers = np.array(read_numbers(cut_texts(lines.characters, starts, ends)), np.float64)
     if field == "time_spent":
         numbers[~((numbers >= 0) & (numbers <= LONGEST_SECONDS))] = np.nan
     return numbers
 
 
-def _read_numbers(texts: pa.StringArray) -> list[float | None]:
+def read_numbers(texts: pa.StringArray) -> list[float | None]:
     """The JSON number that each text is; None for what is none, which is found by halving."""
     with suppress(msgspec.MsgspecError):
         numbers: list[float | None] = [*_numbers.decode(f"[{in_one(texts, ',')}]")]
         if len(numbers) == len(texts):
             return numbers
     middle = len(texts) // 2
-    return _read_numbers(texts[:middle]) + _read_numbers(texts[middle:]) if middle else [None]
+    return read_numbers(texts[:middle]) + read_numbers(texts[middle:]) if middle else [None]

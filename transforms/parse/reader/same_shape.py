@@ -5,7 +5,8 @@ where these numbers are numbers, and no text holds a quote, a backslash, a contr
 as they are. Whatever is not surely so is left to the decoder, so that no record's outcome depends on this module.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,17 +19,23 @@ _MOST_BYTES = 1 << 30  # Arrow's texts have offsets of 32 bits
 NEW_A_BATCH, _MOST_KNOWN = 4, 16
 MOST_SLOTS = 100  # beyond, the places of all take too much memory
 _QUOTE, _MINUS, _ZERO, _NINE = b'"-09'
+Shaper: TypeAlias = Callable[[bytes], Shape | None]
 
 
 class KnownShapes:
     """The shapes that a worker has met, the most useful first. Threads may share it: what it holds is replaced as a whole."""
 
     def __init__(self) -> None:
-        self.shapes: tuple[Shape, ...] = ()
+        self._known: tuple[Shaper | None, tuple[Shape, ...]] = (None, ())
 
-    def keep(self, found: dict[Shape, int]) -> None:
+    def of(self, shaper: Shaper) -> tuple[Shape, ...]:
+        """Those that this shaper made: another's name other fields."""
+        made_by, shapes = self._known
+        return shapes if made_by == shaper else ()
+
+    def keep(self, shaper: Shaper, found: dict[Shape, int]) -> None:
         """Keeps those that had the most lines in the latest batch."""
-        self.shapes = tuple(sorted(found, key=found.__getitem__, reverse=True)[:_MOST_KNOWN])
+        self._known = shaper, tuple(sorted(found, key=found.__getitem__, reverse=True)[:_MOST_KNOWN])
 
 
 class Found(NamedTuple):
@@ -42,13 +49,14 @@ class Found(NamedTuple):
     edges: Places
 
 
-def find_same_shape(lines: Lines, known: KnownShapes, max_record_bytes: int) -> list[Found]:
+def find_same_shape(lines: Lines, known: KnownShapes, max_record_bytes: int, shaper: Shaper = shape_of) -> list[Found]:
     """Finds those lines that have a shape which others have too.
 
     Args:
-        lines: JSON records, nested or flat, in any mixture.
+        lines: JSON records, in any mixture.
         known: Shapes of earlier batches; those of this one are added.
         max_record_bytes: A longer record is left to the decoder.
+        shaper: Gives the shape of a good record, with the fields' names in its slots; None for any other.
     """
     if len(lines) < FEWEST or len(lines.characters) > _MOST_BYTES:
         return []
@@ -56,16 +64,16 @@ def find_same_shape(lines: Lines, known: KnownShapes, max_record_bytes: int) -> 
     if np.count_nonzero(plain) < FEWEST:
         return []
     search = _Search(lines, plain)
-    found = [search.take(shape) for shape in known.shapes]
+    found = [search.take(shape) for shape in known.of(shaper)]
     for _ in range(NEW_A_BATCH):
         if search.left() < FEWEST:
             break
         line = search.typical()
-        shape = shape_of(lines[line])
+        shape = shaper(lines[line])
         if shape is not None and len(shape.slots) <= MOST_SLOTS:
             found.append(search.take(shape))
         search.leave(line)
-    known.keep({each.shape: len(each.rows) for each in found})
+    known.keep(shaper, {each.shape: len(each.rows) for each in found})
     return [each for each in found if len(each.rows)]
 
 

@@ -44,11 +44,15 @@ class Slot(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """So many quotes, `slots` from left to right, and before, between and behind these the bytes of `constants`."""
+    """So many quotes, `slots` from left to right, and before, between and behind these the bytes of `constants`.
+
+    `fixed`: fields whose values are in the constants, with a kind and a text; the built-in shapes have none.
+    """
 
     quotes: int
     slots: tuple[Slot, ...]
     constants: tuple[bytes, ...]
+    fixed: tuple[tuple[str, int, str], ...] = ()
 
 
 def shape_of(record: bytes) -> Shape | None:
@@ -60,10 +64,14 @@ def shape_of(record: bytes) -> Shape | None:
     try:
         flat = is_flat(record)
         (flat_decoder if flat else nested_decoder).decode(record)
-        unfit = _CONTROL.search(record) or is_too_deep(record)
-        return None if unfit else _shape(record.split(_QUOTE), flat=flat)
+        return None if not fits(record) else _shape(record.split(_QUOTE), flat=flat)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def fits(record: bytes) -> bool:
+    """Whether a record may have a shape: neither a backslash nor a control character is in it, and it's not nested too deep."""
+    return not _CONTROL.search(record) and not is_too_deep(record)
 
 
 def _shape(parts: list[bytes], *, flat: bool) -> Shape:
@@ -71,13 +79,29 @@ def _shape(parts: list[bytes], *, flat: bool) -> Shape:
 
     Each slot's number is put in its place: where a parser finds it tells to which field the slot belongs.
     """
-    slots = [slot for number in range(len(parts)) if (slot := _slot(parts, number)) is not None]
-    numbered = _filled(parts, slots, [b"@%d" % n if slot.is_text else b"%d" % n for n, slot in enumerate(slots)])
-    tree = json.loads(numbered, object_pairs_hook=_once)
-    names = {_number(value): name for name, value in _fields(tree, flat=flat)}
-    named = tuple(slot._replace(field=names.get(number, "")) for number, slot in enumerate(slots))
-    constants = _filled(parts, slots, [_GAP] * len(slots)).split(_GAP)
-    return Shape(len(parts) - 1, named, tuple(constants))
+    slots = slots_of(parts)
+    names = {slot_number(value): name for name, value in _fields(numbered(parts, slots), flat=flat)}
+    return shape_around(parts, [slot._replace(field=names.get(number, "")) for number, slot in enumerate(slots)])
+
+
+def slots_of(parts: list[bytes]) -> list[Slot]:
+    """All slots of a record, without names; `parts` are what stands between its quotes."""
+    return [slot for number in range(len(parts)) if (slot := _slot(parts, number)) is not None]
+
+
+def numbered(parts: list[bytes], slots: list[Slot]) -> Tree:
+    """The record with each slot's number in its place, decoded: `slot_number` tells which it is, wherever it's found.
+
+    Raises:
+        ValueError: A name is given twice in one object.
+    """
+    marks = [b"@%d" % number if slot.is_text else b"%d" % number for number, slot in enumerate(slots)]
+    return json.loads(_filled(parts, slots, marks), object_pairs_hook=_once)
+
+
+def shape_around(parts: list[bytes], slots: list[Slot]) -> Shape:
+    """The shape that has these slots; all else in the record is constant."""
+    return Shape(len(parts) - 1, tuple(slots), tuple(_filled(parts, slots, [_GAP] * len(slots)).split(_GAP)))
 
 
 def _slot(parts: list[bytes], number: int) -> Slot | None:
@@ -122,8 +146,8 @@ def _fields(tree: Tree, *, flat: bool) -> Iterator[tuple[str, Any]]:
         yield from ((name, content.get(name)) for name in kind.__struct_fields__)
 
 
-def _number(mark: Any) -> int:
-    """The number of the slot that a field is; -1: of none."""
+def slot_number(mark: Any) -> int:
+    """The number of the slot that a value of `numbered` is; -1: of none."""
     if isinstance(mark, str):
         return int(mark.removeprefix("@"))
     return mark if type(mark) is int else -1

@@ -148,6 +148,11 @@ _HEX_ESCAPE = re.compile(rb"\\x[0-9A-F]{2}")
 _NGINX = ("nginx_escape", r"\xHH is no JSON: give nginx's log_format escape=json")
 
 
+def is_framed(value: bytes) -> tuple[str, str] | None:
+    """The reason and a detail where a record begins as a schema registry's serialisers write; else None."""
+    return _FRAMED if _is_framed(value) else None
+
+
 def _is_framed(value: bytes) -> bool:
     """Whether it begins as a schema registry's serialisers write: a zero, the schema's number in four bytes. Texts in UTF-16 begin otherwise."""
     if len(value) <= _FRAME_BYTES or value[0] or not value[_FRAME_BYTES:].strip(b"\0"):
