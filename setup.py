@@ -22,6 +22,7 @@ REQUIRED = [
     "prometheus-client>=0.21",
     "pyarrow>=18",
     "PyMySQL>=1.1",
+    "PyYAML>=6",
     "rich>=13",
     "shtab>=1.8",  # shell completion
     "SQLAlchemy>=1.4.50,<2",  # beam-nuggets pins it
@@ -69,7 +70,20 @@ setup(
     python_requires=">=3.10,<3.14",
     package_dir={"clickstream": "."},
     packages=PACKAGES,
-    package_data={"": ["py.typed", "*.css", "*.tmpl", "static/*", "builtin/*.yaml", "*.sql", "*.cql", "*.hbase", "*.ndjson", "*.yaml"]},
+    package_data={
+        "": [
+            "py.typed",
+            "*.css",
+            "*.tmpl",
+            "static/*",
+            "builtin/*.yaml",
+            "*.sql",
+            "*.cql",
+            "*.hbase",
+            "*.ndjson",
+            "*.yaml",
+        ]
+    },
     install_requires=REQUIRED,
     entry_points={"console_scripts": ["clickstream = clickstream.pipeline.__main__:main"]},
     extras_require={"cassandra": CASSANDRA, "hbase": HBASE, "page": PAGE, "docs": DOCS, "yaml": YAML, "test": TEST},

@@ -232,6 +232,18 @@ class ReadClickLogs(beam.PTransform):
         return match_logs(self.pattern) if self.logs is None else self.logs
 
 
+def read_logs(logs: Sequence[LogFile], batch_bytes: int = 3 << 20) -> Iterator[RawBatch]:
+    """The same without a pipeline, one batch after the other: for a look at the first records.
+
+    Raises:
+        UserError: A log can't be read to its end.
+    """
+    read = _ReadSplit(batch_bytes)
+    for file in logs:
+        for split in split_log(file, 32 << 20):
+            yield from read.process(split)
+
+
 class _ReadSplit(beam.DoFn):
     def __init__(self, batch_bytes: int) -> None:
         self._batch_bytes = batch_bytes

@@ -16,6 +16,7 @@ COMMANDS = {
     "forget": "remove a user's clicks, and restate what counted them",
     "page": "a web page over the results of any store, which refreshes itself",
     "query": "clicks, users and time spent of a page, a country and a range, from any store",
+    "try-format": "what an event format makes of a sample of events; --suggest proposes one",
     "completion": "print what makes a shell complete commands and options: bash, zsh or fish",
 }
 

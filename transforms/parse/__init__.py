@@ -12,6 +12,9 @@ from clickstream.transforms.parse.formats import (
     builtin_text,
     event_format,
     parse_format,
+    suggest_format,
+    trees_of,
+    unused_paths,
 )
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.parse.reader import KnownShapes
@@ -39,4 +42,7 @@ __all__ = [
     "normalise_url",
     "parse_clicks",
     "parse_format",
+    "suggest_format",
+    "trees_of",
+    "unused_paths",
 ]

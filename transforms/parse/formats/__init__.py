@@ -5,6 +5,8 @@ paths → extracted (same shape, or singly, or lines of text) → fields. What f
 May import: the modules directly in `clickstream.transforms` and `clickstream.transforms.parse`, and the face of `reader`.
 """
 
+from clickstream.transforms.parse.formats.json_values import trees_of
+from clickstream.transforms.parse.formats.leaves import unused_paths
 from clickstream.transforms.parse.formats.load import (
     PLAIN,
     builtin_formats,
@@ -14,6 +16,7 @@ from clickstream.transforms.parse.formats.load import (
 )
 from clickstream.transforms.parse.formats.mapping import EventFormat
 from clickstream.transforms.parse.formats.read import read_events
+from clickstream.transforms.parse.formats.suggest import suggest_format
 from clickstream.transforms.parse.formats.tree import FormatError
 
 __all__ = [
@@ -25,4 +28,7 @@ __all__ = [
     "event_format",
     "parse_format",
     "read_events",
+    "suggest_format",
+    "trees_of",
+    "unused_paths",
 ]

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import msgspec
@@ -55,6 +57,15 @@ def decode_object(value: bytes, max_record_bytes: int) -> dict[str, Any]:
         why = "wrong_type", f"Expected `object`, got `{_name(tree)}`"
         raise UnreadableError(*why)
     return tree
+
+
+def trees_of(values: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Those of the records that are JSON objects, decoded."""
+    trees = []
+    for value in values:
+        with suppress(UnreadableError):
+            trees.append(decode_object(value, len(value)))
+    return trees
 
 
 def text_in(value: bytes, max_record_bytes: int) -> str:
