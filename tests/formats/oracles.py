@@ -66,7 +66,7 @@ def snowplow_tsv(line: str) -> Outcome:
         return REFUSED
     if parts[5] != "page_view":
         return None
-    return _click(_first(parts[12], parts[15], parts[17]), _ms(parts[125] or parts[3]), parts[29], parts[18])
+    return _click(_first(parts[12], parts[15], parts[17]), _ms(parts[124] or parts[3]), parts[29], parts[18])
 
 
 def ga4(line: str) -> Outcome:

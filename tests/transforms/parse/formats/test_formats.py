@@ -250,7 +250,7 @@ def mappings(draw: st.DrawFn) -> str:
 
 
 @given(mappings(), st.lists(json_values | st.binary(max_size=20), max_size=6))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_mapping_over_any_json_ends_each_record_once(text, events) -> None:
     values = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
     fields = ["user_id", "timestamp", "url", "country", "city", "session_end", "time_spent", "row_key"]

@@ -92,7 +92,7 @@ def _few_are_enough():
 
 
 @given(batches(), paths)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_both_ways_agree_about_every_event(values, wanted) -> None:
     known = KnownShapes()
     slowly = plain(read_singly(values, wanted, LIMIT))
