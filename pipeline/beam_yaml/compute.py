@@ -9,6 +9,7 @@ from clickstream import transforms
 from clickstream.pipeline.beam_yaml.layouts import ClickRows, MeasuredRows, MetricRows, RawRows
 from clickstream.pipeline.beam_yaml.rows import FromRows, ToRows
 from clickstream.pipeline.beam_yaml.step import ErrorHandling, Step, with_errors
+from clickstream.pipeline.options import event_format_of
 
 
 def ParseClicks(  # noqa: N802
@@ -17,6 +18,7 @@ def ParseClicks(  # noqa: N802
     max_clock_skew_seconds: float | None = 600.0,
     window_seconds: int = 300,
     allowed_lateness_seconds: int = 0,
+    event_format: str | None = None,
     error_handling: ErrorHandling | None = None,
 ) -> beam.PTransform:
     """Parses clicks out of rows: of ours, of any with a single field of text or bytes (JSON), or of any whose fields are the event's.
@@ -30,6 +32,7 @@ def ParseClicks(  # noqa: N802
         max_clock_skew_seconds: An event further ahead of now is refused. None: no bound.
         window_seconds: As of AggregateByPage behind it.
         allowed_lateness_seconds: As of AggregateByPage behind it.
+        event_format: How clicks are read out of events of another shape: a built-in format such as segment, or a YAML file.
         error_handling: Where to put rows for records that are no clicks.
     """
     options = transforms.ParseOptions(
@@ -38,6 +41,7 @@ def ParseClicks(  # noqa: N802
         max_clock_skew_seconds=max_clock_skew_seconds,
         window_seconds=window_seconds,
         allowed_lateness_seconds=allowed_lateness_seconds,
+        event_format=event_format_of(event_format),
     )
     return with_errors(
         "ParseClicks",
