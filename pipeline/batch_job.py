@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.elasticsearch import WriteBulkFile, remove_pieces, write_bulk_file
-from clickstream.io.files import LogFile, ReadClickLogs, match_logs
+from clickstream.io.errors import UserError
+from clickstream.io.files import LogFile, ReadClickLogs, match_logs, read_logs
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.raw import WriteRawClicks
 from clickstream.io.raw.files import KeepClicks
@@ -39,6 +41,7 @@ from clickstream.transforms.restate import WindowChange
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 _POLL_SECONDS = 0.2
+_HEAD_BYTES, _HEAD_LINES = 1 << 16, 100
 
 
 def describe_run(options: PipelineOptions) -> dict[str, Any]:
@@ -84,8 +87,7 @@ def run_batch(
     ):
         files = files if pieces.unread is None else pieces.unread.files
         job = batch_job(options, output, pieces, Path(folder), files)
-        if parse is not None:
-            job = replace(job, parse=ParseClicks(parse))
+        job = replace(job, parse=ParseClicks(_by_headers(parse or parse_options(options), files)))
         try:
             counts = _run(options, job, Path(folder), files) if files else Counts(0, 0, 0)
         finally:  # where it failed; else there are none
@@ -96,6 +98,27 @@ def run_batch(
         if embedded and not pieces.is_first and (counts.read or pieces.unfinished):
             _write_bulk_files(options, output, sinks)
     return BatchRun(counts, pieces.unread.unchanged if pieces.unread else 0, changes)
+
+
+def _by_headers(parse: ParseOptions, files: Sequence[LogFile]) -> ParseOptions:
+    """Lines of text whose names stand at the head of their log: workers begin anywhere in it, and don't see that."""
+    event_format = parse.event_format
+    if event_format is None or not event_format.record.header:
+        return parse
+    found = {_names_at_head(file, event_format.record.header) or event_format.record.names: file for file in files}
+    if len(found) > 1:
+        one, other, *_ = (file.path for file in found.values())
+        header = event_format.record.header
+        message = f"{one} and {other} begin with different {header} lines: read logs of different fields in runs of their own."
+        raise UserError(message)
+    return replace(parse, event_format=event_format.with_names(next(iter(found)))) if found else parse
+
+
+def _names_at_head(file: LogFile, header: str) -> tuple[str, ...]:
+    batch = next(read_logs([file._replace(start=0)], _HEAD_BYTES), None)
+    lines = (bytes(value) for value in islice(batch.values if batch else (), _HEAD_LINES))
+    found = next((line for line in lines if line.startswith(header.encode())), b"")
+    return tuple(found.decode(errors="replace")[len(header) :].split())
 
 
 def _run(options: PipelineOptions, job: Job, folder: Path, files: Sequence[LogFile]) -> Counts:

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from oracles import ORACLES
 
+from clickstream.io.errors import UserError
+from clickstream.io.files import match_logs, read_logs
 from clickstream.pipeline.__main__ import main
+from clickstream.pipeline.batch_job import _by_headers as by_headers
+from clickstream.transforms import ParseOptions
+from clickstream.transforms.parse import event_format, parse_clicks
 
 SAMPLES = Path(__file__).parents[1] / "formats/samples"
 OWN = """
@@ -20,8 +25,8 @@ only: {path: what, is: view}
 """
 
 
-def run(log: Path, output: Path, event_format: str, capsys: pytest.CaptureFixture[str]) -> str:
-    options = [f"--input={log}", f"--output_dir={output}", f"--event_format={event_format}", "--raw_store=none"]
+def run(log: Path, output: Path, name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    options = [f"--input={log}", f"--output_dir={output}", f"--event_format={name}", "--raw_store=none"]
     assert main(options) == 0
     return capsys.readouterr().out
 
@@ -59,3 +64,32 @@ def test_a_file_of_ones_own_and_a_second_attempt(tmp_path, capsys) -> None:
     ]
     assert main([f"--input={tmp_path / 'log.ndjson'}", f"--output_dir={tmp_path / 'out'}"]) == 2
     assert "--event_format=" in capsys.readouterr().err
+
+
+FIELDS = "#Fields: time date c-ip cs-method cs-host cs-uri-stem sc-status"
+
+
+def w3c_log(path: Path, lines: int, header: str = FIELDS) -> Path:
+    row = "{:02}:{:02}:{:02} 2026-11-01 192.0.2.{} GET shop.example /a/rather/long/path/of/a/page/p{} 200"
+    rows_ = (row.format(n // 3600 % 24, n // 60 % 60, n % 60, n % 50, n % 2) for n in range(lines))
+    path.write_text("\n".join(["#Software: a server", header, *rows_]) + "\n")
+    return path
+
+
+def test_names_at_a_logs_head_hold_for_batches_that_dont_see_it(tmp_path) -> None:
+    """Without a country: told by the parse alone, whatever becomes of such clicks."""
+    log = w3c_log(tmp_path / "a.log", 45_000)
+    batches = list(read_logs(match_logs(str(log)), 1 << 20))
+    assert len(batches) > 2
+    options = by_headers(ParseOptions(event_format=event_format("w3c")), match_logs(str(log)))
+    found = [parse_clicks(batch, options, now_ms=1_795_000_000_000) for batch in batches]
+    assert {r for each in found for r in each.rejected["reason"].to_pylist()} <= {"empty_country"}
+    assert sum(each.not_clicks for each in found) == 2
+    assert sum(each.clicks.num_rows + each.rejected.num_rows for each in found) == 45_000
+
+
+def test_logs_of_different_names_are_refused(tmp_path) -> None:
+    w3c_log(tmp_path / "a.log", 3)
+    w3c_log(tmp_path / "b.log", 3, FIELDS.replace("time date", "date time"))
+    with pytest.raises(UserError, match="different #Fields: lines"):
+        by_headers(ParseOptions(event_format=event_format("w3c")), match_logs(str(tmp_path / "*.log")))

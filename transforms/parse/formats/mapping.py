@@ -135,6 +135,10 @@ class EventFormat:
         """Where a field comes from, in the user's terms."""
         return ", ".join(map(str, self.sources(name)))
 
+    def with_names(self, names: tuple[str, ...]) -> "EventFormat":
+        """For lines of text with these values from left to right."""
+        return replace(self, record=replace(self.record, names=names))
+
     def within(self, outer: tuple[Path, ...], name: str, only: tuple[Condition, ...]) -> "EventFormat":
         """The format of events that carry such ones at the first of these paths that is there.
 
