@@ -6,13 +6,14 @@ A pattern lets pass what the option's own reader takes, in the forms that are do
 import argparse
 import re
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any
 
 from clickstream.io.secrets import REMOTE_REFERENCE
 from clickstream.pipeline.options import values
 from clickstream.pipeline.options.values import whole
 from clickstream.transforms.limits import LONGEST_SECONDS
-from clickstream.transforms.parse import DEFAULT_TRACKING, builtin_formats
+from clickstream.transforms.parse import DEFAULT_TRACKING, builtin_formats, event_format
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,47}"  # of a table
 _DATABASE = r"[A-Za-z0-9_][A-Za-z0-9_$-]{0,63}"
@@ -26,7 +27,7 @@ _DATE = (
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _MOMENT = rf"{_DATE}(?:T{_CLOCK}(?::[0-5][0-9])?(?:Z|[+-]{_CLOCK})?)?"
 _FILE = r"\S(?:.*\S)?"
-_FORMAT = f"(?:{'|'.join(builtin_formats())})"
+_ENVELOPE = "debezium"  # the one format that stands around others
 _SHARED_FILE = r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9]/[^\s,]+"
 
 _TEXTS = {
@@ -34,7 +35,6 @@ _TEXTS = {
     "topic": _TOPIC,
     "group_id": r"\S+",
     "start": rf"committed|earliest|latest|{_MOMENT}",
-    "event_format": rf"(?:(?:debezium[+])?{_FORMAT}|{_SHARED_FILE})(?:,base=https?://[^\s/?#,]+(?:/[^\s?#,]*)?)?",
     "kafka_config": r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9]/\S+",
     "time_zone": r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*",
     "mysql": rf"(?:mysql|mariadb)://(?:[^\s:@/?#]+@)?[^\s:@/?#]+(?::{_PORT})?/{_DATABASE}",
@@ -65,11 +65,21 @@ def pattern_of(action: argparse.Action, *, but_not: Collection[str] = ()) -> str
     """
     if action.choices:
         return "|".join(re.escape(choice) for choice in action.choices if choice not in but_not)
+    if action.dest == "event_format":
+        return _event_format()
     if action.metavar == "REF":
         return REMOTE_REFERENCE
     if isinstance(action.type, whole):
         return numbers(action.type.least, action.type.most)
     return _BY_READER[action.type] if action.type in _BY_READER else _TEXTS[action.dest]
+
+
+@cache
+def _event_format() -> str:
+    names = [name for name in builtin_formats() if name != _ENVELOPE]
+    inner = [name for name in names if (found := event_format(name)) is None or found.record.is_json]
+    one = "|".join([*names, rf"{_ENVELOPE}(?:[+](?:{'|'.join(inner)}))?", _SHARED_FILE])
+    return rf"(?:{one})(?:,base=https?://[^\s/?#,]+(?:/[^\s?#,]*)?)?"
 
 
 def numbers(least: int, most: int) -> str:

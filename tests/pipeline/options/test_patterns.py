@@ -65,6 +65,10 @@ GOOD = [
     ("start", "2026-01-31T10:00+05:30"),
     *(("disorder", v) for v in ("10", "10s", "1.5m")),
     *(("max_event_age", v) for v in ("off", "7d")),
+    *(
+        ("event_format", v)
+        for v in ("clickstream", "segment", "debezium", "debezium+segment", "w3c,base=https://shop.example/a")
+    ),
     *(("url_normalisation", v) for v in ("on", "off")),
     *(("window_seconds", v) for v in ("1", "60", "31622400")),
     *(("time_spent", v) for v in ("dwell", "reported", "fixed:300", "fixed:0.5", "fixed:31622400")),
@@ -97,6 +101,10 @@ BAD = [
     *(("start", v) for v in ("", "soon", "2026-13-01", "2026-02-30", "2026-04-31", "10:00")),
     *(("disorder", v) for v in ("", "soon", "-1s", "1h30m", "5w", "1e3", "10 s")),
     *(("max_event_age", v) for v in ("never", "on")),
+    *(
+        ("event_format", v)
+        for v in ("", "segments", "debezium+w3c", "debezium+debezium", "w3c+segment", "w3c,base=shop", "no/such.yaml")
+    ),
     *(("window_seconds", v) for v in ("0", "-1", "31622401", "2.5", "")),
     *(("time_spent", v) for v in ("fixed", "fixed:", "fixed:-1", "fixed:31622400.5", "guess", "dwell:3")),
     *(("sketch_size", v) for v in ("15", "65537", "on")),

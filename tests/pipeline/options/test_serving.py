@@ -13,7 +13,7 @@ from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.command_line import COMMANDS, parser_of
 from clickstream.pipeline.options import ALL_COMMANDS, SERVED, check_served, job_parser, read_options, serves
 
-NO_JOBS_OPTIONS = ("generate", "template-metadata", "completion")  # they take none of these at all
+NO_JOBS_OPTIONS = ("generate", "template-metadata", "completion", "try-format")  # they have options of their own
 LIVE = ["--bootstrap_servers=127.0.0.1:1", "--topic=t"]
 AS_CALLED = {
     "batch": ["--input=x"],
