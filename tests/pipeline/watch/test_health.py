@@ -95,9 +95,10 @@ def test_the_bound_is_a_window_beyond_what_is_usual() -> None:
 
 
 FIGURES = LiveFigures(
-    read=10,
+    read=18,
     accepted=6,
     too_late=1,
+    not_clicks=8,
     rejected={"invalid_json": 2, 'odd "reason"\n': 1},
     sinks={
         "sql": SinkFigures(4, 3, 1, 0),
@@ -138,9 +139,10 @@ def test_metrics_are_what_a_parser_of_prometheus_reads() -> None:
     assert {(s.name, *s.labels.items()): s.value for family in families for s in family.samples} == {
         ("clickstream_healthy",): 0,
         ("clickstream_restarts_total",): 2,
-        ("clickstream_records_read_total",): 10,
+        ("clickstream_records_read_total",): 18,
         ("clickstream_clicks_accepted_total",): 6,
         ("clickstream_clicks_too_late_total",): 1,
+        ("clickstream_not_a_click_total",): 8,
         ("clickstream_rejected_total", ("reason", "invalid_json")): 2,
         ("clickstream_rejected_total", ("reason", 'odd "reason"\n')): 1,
         ("clickstream_kafka_lag", ("partition", "0"), ("topic", "clicks")): 7,
