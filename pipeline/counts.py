@@ -14,6 +14,7 @@ class Counts:
     accepted: int
     too_late: int
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
+    mended: dict[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -31,5 +32,13 @@ def count_records(result: PipelineResult) -> Counts:
     read, accepted, too_late = (
         totals.get(("clickstream", name), 0) for name in ("records_read", "clicks_accepted", "clicks_too_late")
     )
-    rejected = {name: count for (space, name), count in totals.items() if space == "clickstream.rejected"}
-    return Counts(read, accepted, too_late, dict(sorted(rejected.items(), key=lambda item: -item[1])))
+    rejected = _named(totals, "rejected")
+    return Counts(read, accepted, too_late, _most_first(rejected), _most_first(_named(totals, "mended")))
+
+
+def _named(totals: dict[tuple[str, str], int], kind: str) -> dict[str, int]:
+    return {name: count for (space, name), count in totals.items() if space == f"clickstream.{kind}"}
+
+
+def _most_first(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -99,7 +99,8 @@ def status_text(figures: LiveFigures, rate: float) -> str:
     lag = " ".join(f"{partition}:{behind}" for partition, behind in figures.lag.items()) or "-"
     return (
         f"{rate:,.0f} events/s | lag {lag} | watermark {_time(figures.watermark_ms)} | rows written {figures.rows_written:,}"
-        f" | rejected {sum(figures.rejected.values()):,} | too late {figures.too_late:,} | retries {figures.retries:,}"
+        f" | rejected {sum(figures.rejected.values()):,}"
+        f" | mended {sum(figures.mended.values()):,} | too late {figures.too_late:,} | retries {figures.retries:,}"
         f"{_refused(figures)}"
     )
 

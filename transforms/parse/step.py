@@ -123,3 +123,5 @@ class _Parse(beam.DoFn):
         self._too_late.inc(parsed.too_late.num_rows)
         for reason in parsed.rejected["reason"].value_counts().to_pylist():
             Metrics.counter("clickstream.rejected", reason["values"]).inc(reason["counts"])
+        for what, count in parsed.mended.items():
+            Metrics.counter("clickstream.mended", what).inc(count)
