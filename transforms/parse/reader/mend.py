@@ -1,8 +1,10 @@
 """Records whose only faults are in what a row can do without: such fields are cut, or unknown. Half a character is U+FFFD."""
 
+import json
+import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -12,6 +14,7 @@ from clickstream.transforms.parse.reader.records import FAMILIES, FlatRecord, Ne
 HALF_CHARACTER = "half_character"
 _TEXTS = ("city", "browser", "os", "device")
 _MAY_BE_MISSING = {"user_agent_data"}
+_MOST_DIGITS = 300
 _LAST = 1e15  # beyond any time, and within any number
 _FAILURES = (msgspec.MsgspecError, ValueError, RecursionError, AttributeError, OverflowError)
 _HIGH, _LOW = rb"u[dD][89abAB][0-9a-fA-F]{2}", rb"u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -26,12 +29,23 @@ def mend(value: bytes) -> tuple[Record, list[str]] | None:
     """
     whole = _whole_characters(value)
     try:
-        tree = msgspec.json.decode(whole)
+        tree = json.loads(whole.decode(), parse_int=_number, parse_constant=_refuse)
         mended = [HALF_CHARACTER] if whole != value else []
         mended += _mend_tree(tree)
-        return msgspec.convert(tree, FlatRecord if tree.get("click_data") is None else NestedRecord), mended
+        record = msgspec.convert(tree, FlatRecord if tree.get("click_data") is None else NestedRecord)
     except _FAILURES:
         return None
+    time = record.timestamp if isinstance(record, FlatRecord) else record.click_data.timestamp
+    return None if time == math.inf else (record, mended)
+
+
+def _number(digits: str) -> int | float:
+    """Python refuses to read integers of more than 4,300 digits."""
+    return int(digits) if len(digits) < _MOST_DIGITS else math.inf
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
 
 
 def _whole_characters(value: bytes) -> bytes:
