@@ -32,7 +32,8 @@ def mend(value: bytes) -> tuple[Record, list[str]] | None:
         tree = json.loads(whole.decode(), parse_int=_number, parse_constant=_refuse)
         mended = [HALF_CHARACTER] if whole != value else []
         mended += _mend_tree(tree)
-        record = msgspec.convert(tree, FlatRecord if tree.get("click_data") is None else NestedRecord)
+        is_flat = tree.get("click_data") is None
+        record: Record = msgspec.convert(tree, FlatRecord) if is_flat else msgspec.convert(tree, NestedRecord)
     except _FAILURES:
         return None
     time = record.timestamp if isinstance(record, FlatRecord) else record.click_data.timestamp
