@@ -15,6 +15,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from clickstream.io.errors import UserError
+from clickstream.io.file_systems import check_file_system
 from clickstream.io.json_values import KEPT_BYTES, LONGEST_RECORD, Value, ValueCutter
 from clickstream.io.log_form import UNREADABLE, LogForm, form_of, open_text
 from clickstream.transforms.lines import Lines
@@ -46,8 +47,10 @@ def match_logs(pattern: str) -> list[LogFile]:
     """The non-empty files that a path or glob names, of any file system that Beam knows.
 
     Raises:
-        UserError: There is none, they are empty, it's a directory or a pipe, or one is of a kind that isn't read.
+        UserError: There is none, they are empty, it's a directory or a pipe, one is of a kind that isn't read, or the
+            file system needs a package or credentials.
     """
+    check_file_system(pattern)
     try:
         found = FileSystems.match([_absolute(pattern)])[0].metadata_list
     except BeamIOError as error:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from clickstream.io.errors import UserError
+from clickstream.transforms.countries import shown_country, stored_country
 
 RANGES = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -39,12 +40,16 @@ class Address:
     country: str | None = None
     compare: bool = False
 
+    @property
+    def _country(self) -> str | None:
+        return None if self.country is None else shown_country(self.country)
+
     def query(self, time_zone: str) -> str:
         """The query string; empty for the usual view."""
         pairs: dict[str, str] = {} if self.range == USUAL else {"range": self.range}
         if self.start and self.end:
             pairs |= {"from": local_text(self.start, time_zone), "to": local_text(self.end, time_zone)}
-        pairs |= {name: text for name, text in (("page", self.url), ("country", self.country)) if text is not None}
+        pairs |= {name: text for name, text in (("page", self.url), ("country", self._country)) if text is not None}
         return urlencode(pairs | ({"compare": "on"} if self.compare else {}))
 
     def within(self, start: datetime, end: datetime) -> "Address":
@@ -68,7 +73,9 @@ def read_address(query: Mapping[str, str], time_zone: str) -> Address:
         if text is not None and (len(text) > _LONGEST or not text.isprintable()):
             message = "A page or country holds what doesn't print, or is too long: write it as it was stored."
             raise UserError(message)
-    return Address(name, start, end, given.get("page"), given.get("country"), given.get("compare") == "on")
+    country = given.get("country")
+    stored = None if country is None else stored_country(country)
+    return Address(name, start, end, given.get("page"), stored, given.get("compare") == "on")
 
 
 def _free(given: Mapping[str, str], time_zone: str) -> tuple[datetime, datetime]:

@@ -12,6 +12,7 @@ from clickstream.page.table_cells import UNMEASURED, caption_of, count_of, time_
 from clickstream.page.tiles import change, estimate, known, mean, tiles, time, users
 from clickstream.page.time_chart import time_chart
 from clickstream.page.view import Line, Listing, Period, View
+from clickstream.transforms.countries import shown_country
 
 HEADINGS = ("Clicks", "Users", "Mean time", "Median", "P90", "Time known")
 _OFTEN, _SOON, _AWAY = 10.0, 1.0, 3.0  # seconds
@@ -148,7 +149,9 @@ def _row(view: View, noun: str, line: Line, most: int, *, compared: bool) -> tup
     chosen = line.sums.name
     address = replace(view.address, url=chosen) if noun == "pages" else replace(view.address, country=chosen)
     query = address.query(view.time_zone)
-    name = tag("a", foreign(line.sums.name), href=f"/?{query}", title="Only this")
+    name = tag(
+        "a", foreign(shown_country(chosen) if noun == "countries" else chosen), href=f"/?{query}", title="Only this"
+    )
     answer = line.answer
     return (
         bar(line.sums.clicks / most, name),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from clickstream.io.results import GroupSums, Rejection
 from clickstream.page.view import Line, View
 from clickstream.transforms.answer import Answer
+from clickstream.transforms.countries import shown_country
 
 _FORMULA = (
     *"=+-@\t\r\n",
@@ -46,7 +47,10 @@ def view_csv(name: str, view: View) -> str:
         return _written(("from", *SUMS), ((edge.isoformat(), *_cells(step.sums, step.answer)) for edge, step in steps))
     lines: Sequence[Line] = view.pages.lines if name == "pages" else view.countries.lines
     column = "url" if name == "pages" else "country"
-    return _written((column, *SUMS), ((safe_text(line.sums.name), *_cells(line.sums, line.answer)) for line in lines))
+    shown = str if name == "pages" else shown_country
+    return _written(
+        (column, *SUMS), ((safe_text(shown(line.sums.name)), *_cells(line.sums, line.answer)) for line in lines)
+    )
 
 
 def rejected_csv(rejections: Sequence[Rejection]) -> str:

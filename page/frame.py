@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from clickstream.page.address import RANGES, Address, local_text
 from clickstream.page.markup import Html, joined, moment, tag
 from clickstream.page.view import View
+from clickstream.transforms.countries import shown_country
 
 TABS = {"/": "Clicks", "/rejected": "Rejected and late", "/health": "Health"}
 
@@ -68,6 +69,10 @@ def alert(text: str) -> Html:
     return tag("p", tag("bdi", text), class_="alert", role="alert")
 
 
+def _shown(chosen: str | None, countries: Sequence[str]) -> tuple[str | None, list[str]]:
+    return None if chosen is None else shown_country(chosen), [*map(shown_country, countries)]
+
+
 def filters(view: View, pages: Sequence[str], countries: Sequence[str]) -> Html:
     """The bar of filters: a form whose address is the view's, so that it can be sent to a colleague."""
     address = view.address
@@ -77,7 +82,7 @@ def filters(view: View, pages: Sequence[str], countries: Sequence[str]) -> Html:
         tag(
             "div",
             _field("Page", "page", address.url, pages, "all pages"),
-            _field("Country", "country", address.country, countries, "all countries"),
+            _field("Country", "country", *_shown(address.country, countries), "all countries"),
             _compare(address),
             tag("button", "Show", type="submit", name="range", value=address.range, class_="main"),
             *([tag("a", "Clear", href=_address(Address(), view.time_zone))] if address != Address() else []),

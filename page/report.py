@@ -22,6 +22,7 @@ from clickstream.page.table_cells import (
     users_cell,
 )
 from clickstream.page.time_chart import time_chart
+from clickstream.transforms.countries import shown_country
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def _top_countries(figures: Figures, clicks: int) -> Html:
     most = figures.top_countries[0].clicks
     rows = (
         (
-            bar(row.clicks / most, foreign(row.country)),
+            bar(row.clicks / most, foreign(shown_country(row.country))),
             f"{row.clicks:,}",
             f"{row.clicks / clicks:.1%}",
             _mean(row),

@@ -15,6 +15,7 @@ class Counts:
     too_late: int
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     not_clicks: int = 0
+    mended: dict[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -31,5 +32,13 @@ def count_records(result: PipelineResult) -> Counts:
         totals[name] = totals.get(name, 0) + counter.result
     names = ("records_read", "clicks_accepted", "clicks_too_late", "not_a_click")
     read, accepted, too_late, not_clicks = (totals.get(("clickstream", name), 0) for name in names)
-    rejected = {name: count for (space, name), count in totals.items() if space == "clickstream.rejected"}
-    return Counts(read, accepted, too_late, dict(sorted(rejected.items(), key=lambda item: -item[1])), not_clicks)
+    rejected, mended = (_most_first(_named(totals, kind)) for kind in ("rejected", "mended"))
+    return Counts(read, accepted, too_late, rejected, not_clicks, mended)
+
+
+def _named(totals: dict[tuple[str, str], int], kind: str) -> dict[str, int]:
+    return {name: count for (space, name), count in totals.items() if space == f"clickstream.{kind}"}
+
+
+def _most_first(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))

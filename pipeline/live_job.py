@@ -8,7 +8,7 @@ from clickstream.io.errors import UserError
 from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
 from clickstream.io.raw import RawStoreConnection, WriteRawClicks
 from clickstream.pipeline.jobs import Job, Output
-from clickstream.pipeline.options import KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions
+from clickstream.pipeline.options import ClickOptions, KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions
 from clickstream.pipeline.raw_store import raw_store_of, set_up_raw_store
 from clickstream.pipeline.row_settings import check_settings, note_kept_clicks
 from clickstream.pipeline.runners import read_by_java
@@ -34,10 +34,12 @@ LATE_SECONDS = 5.0
 def limits_of(options: PipelineOptions) -> Limits:
     """Beyond which the job isn't well, from the options."""
     asked, kafka = options.view_as(LiveOptions).max_watermark_age, options.view_as(KafkaOptions)
+    share = options.view_as(ClickOptions).max_rejected_share
     if asked is not None:
-        return Limits(asked)
+        return Limits(asked, share)
     length = options.view_as(MetricOptions).window_seconds
-    return default_limits(window_seconds=length, disorder_seconds=kafka.disorder, idle_seconds=kafka.idle)
+    usual = default_limits(window_seconds=length, disorder_seconds=kafka.disorder, idle_seconds=kafka.idle)
+    return usual._replace(max_rejected_share=share)
 
 
 def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | None]:

@@ -39,6 +39,7 @@ class LiveMetrics:
             too_late=counts["clickstream", "clicks_too_late"],
             not_clicks=counts["clickstream", "not_a_click"],
             rejected={name: n for (space, name), n in sorted(counts.items()) if space == "clickstream.rejected"},
+            mended={name: n for (space, name), n in sorted(counts.items()) if space == "clickstream.mended"},
             sinks=self._sinks(counts),
             lag={name.removeprefix("lag_"): value for name, value in sorted(kafka.items()) if name.startswith("lag_")},
             watermark_ms=_earliest(kafka, "watermark_ms_"),

@@ -101,7 +101,8 @@ def status_text(figures: LiveFigures, rate: float) -> str:
     others = f" | not clicks {figures.not_clicks:,}" if figures.not_clicks else ""
     return (
         f"{rate:,.0f} events/s | lag {lag} | watermark {_time(figures.watermark_ms)} | rows written {figures.rows_written:,}"
-        f" | rejected {sum(figures.rejected.values()):,} | too late {figures.too_late:,}{others} | retries {figures.retries:,}"
+        f" | rejected {sum(figures.rejected.values()):,} | mended {sum(figures.mended.values()):,}"
+        f" | too late {figures.too_late:,}{others} | retries {figures.retries:,}"
         f"{_refused(figures)}"
     )
 

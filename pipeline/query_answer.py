@@ -8,6 +8,7 @@ import orjson
 from clickstream.io.results import RowFilter
 from clickstream.page.markup import visible
 from clickstream.transforms.answer import Answer
+from clickstream.transforms.countries import shown_country
 from clickstream.transforms.sketches import Users
 
 
@@ -25,7 +26,7 @@ def answer_table(wanted: RowFilter, answer: Answer) -> str:
     """The same for people: a line each."""
     lines = {
         "page": "all" if wanted.url is None else visible(wanted.url),
-        "country": "all" if wanted.country is None else visible(wanted.country),
+        "country": "all" if wanted.country is None else visible(shown_country(wanted.country)),
         "windows from": _time(wanted.start) or "the first",
         "to": _time(wanted.end) or "the last",
         "clicks": f"{answer.clicks:,}",

@@ -155,6 +155,9 @@ def _counts(counts: Counts, seconds: float) -> list[str]:
     if counts.rejected_by_reason:
         reasons = (f"{visible(reason)} {number:,}" for reason, number in counts.rejected_by_reason.items())
         lines.append(f"rejected: {', '.join(reasons)}")
+    if counts.mended:
+        what = ", ".join(f"{name} {number:,}" for name, number in counts.mended.items())
+        lines.append(f"counted, with fields cut or unknown: {what}")
     return lines
 
 

@@ -15,6 +15,7 @@ from clickstream.pipeline.query_answer import answer_json, answer_table
 from clickstream.pipeline.row_settings import check_url_setting
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
 from clickstream.transforms.answer import COLUMNS, Totals
+from clickstream.transforms.countries import stored_country
 from clickstream.transforms.parse import UrlError, normalise_url
 
 
@@ -25,7 +26,11 @@ class QueryOptions(PipelineOptions):
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
         add("--url", metavar="URL", help="one page, in any form that the job counts under it (default: all)")
-        add("--country", metavar="NAME", help="one country, exactly as stored (default: all)")
+        add(
+            "--country",
+            metavar="NAME",
+            help="one country, exactly as stored; unknown: clicks without one (default: all)",
+        )
         add("--format", choices=("table", "json"), default="table", help="how the answer is printed")
 
 
@@ -79,7 +84,8 @@ def row_filter(options: PipelineOptions) -> RowFilter:
     if asked.country is not None and not asked.country.isprintable():
         message = "--country holds what doesn't print, or isn't UTF-8: write it as it was stored."
         raise UserError(message)
-    return RowFilter(url, asked.country, start, end)
+    country = None if asked.country is None else stored_country(asked.country)
+    return RowFilter(url, country, start, end)
 
 
 def _rows(options: PipelineOptions, wanted: RowFilter) -> Iterator[pa.Table]:

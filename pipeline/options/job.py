@@ -10,6 +10,7 @@ from clickstream.pipeline.options.values import (
     duration,
     duration_or_off,
     rollups,
+    share_or_off,
     sketch_size,
     time_spent,
     tracking_parameters,
@@ -128,6 +129,13 @@ class ClickOptions(PipelineOptions):
             default="10m",
             metavar="DURATION",
             help="reject events further ahead of now: 10m, off",
+        )
+        add(
+            "--max_rejected_share",
+            type=share_or_off,
+            default="0.5",
+            metavar="SHARE",
+            help="of 1,000 records or more: beyond it the job over logs ends with status 4, a live job isn't healthy; off",
         )
         add(
             "--hash_user_ids",

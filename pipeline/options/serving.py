@@ -27,6 +27,7 @@ _TABLE: tuple[tuple[str, Iterable[str]], ...] = (
     ("topic group_id", {*_KAFKA, REPLAY}),
     ("start disorder idle kafka_splits kafka_reader kafka_expansion_service", _KAFKA),
     ("until", {UNTIL}),
+    ("max_rejected_share", _SHOWN | _GO_ON),
     ("max_event_age max_clock_skew", {*_KAFKA, BATCH, REPLAY}),
     # A raw store's clicks are as these have made them: whoever computes again says so.
     ("url_normalisation tracking_parameters", {*_COMPUTE, QUERY}),

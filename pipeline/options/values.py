@@ -12,6 +12,7 @@ from clickstream.transforms.parse import DEFAULT_TRACKING, TrackingParameters
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)(%?)")
 _EARLIEST, _LATEST = datetime(1000, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc)
 
 
@@ -27,6 +28,16 @@ def duration(text: str) -> float:
 def duration_or_off(text: str) -> float:
     """Seconds as of `duration`, or 0 for `off`."""
     return 0.0 if text == "off" else duration(text)
+
+
+def share_or_off(text: str) -> float:
+    """The share of `50%` or `0.5`; 1 for `off`."""
+    found = _SHARE.fullmatch(text)
+    share = 1.0 if text == "off" else float(found[1]) / (100 if found[2] else 1) if found else -1.0
+    if not 0 <= share <= 1:
+        message = f"{text!r} is no share: write 50%, 0.5 or off"
+        raise argparse.ArgumentTypeError(message)
+    return share
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,14 @@ May import: `clickstream.io.errors`, `clickstream.pipeline.argv`.
 """
 
 from clickstream.pipeline.watch.figures import LiveFigures, SinkFigures
-from clickstream.pipeline.watch.health import SINK_NAMES, LastError, Limits, default_limits, report
+from clickstream.pipeline.watch.health import (
+    SINK_NAMES,
+    LastError,
+    Limits,
+    default_limits,
+    report,
+    too_many_rejected,
+)
 from clickstream.pipeline.watch.health_server import HealthServer
 from clickstream.pipeline.watch.job_status import JobStatus, is_supervised, note_end, note_status
 from clickstream.pipeline.watch.page_process import belongs_to_job, end_with_parent, page_beside
@@ -32,4 +39,5 @@ __all__ = [
     "report",
     "stop_on_signals",
     "supervise",
+    "too_many_rejected",
 ]

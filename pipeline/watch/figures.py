@@ -30,6 +30,7 @@ class LiveFigures(NamedTuple):
         read, accepted, too_late: Records since its start.
         not_clicks: Likewise those that are no clicks by the event format.
         rejected: Likewise, by reason.
+        mended: What was cut or made unknown in records that count, by what it was.
         sinks: By name: `sql`, `elasticsearch`, `raw_store`.
         lag: Records behind the end, by partition.
         watermark_ms: The event time up to which all is read; None before the first record.
@@ -40,6 +41,7 @@ class LiveFigures(NamedTuple):
     accepted: int = 0
     too_late: int = 0
     rejected: Mapping[str, int] = {}
+    mended: Mapping[str, int] = {}
     sinks: Mapping[str, SinkFigures] = {}
     lag: Mapping[str, int] = {}
     watermark_ms: int | None = None

@@ -1,20 +1,27 @@
 """Whether a live job is well, judged from its figures: pure arithmetic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from clickstream.pipeline.watch.figures import LiveFigures
 
 _BLIP_SECONDS = 5  # a write that goes well the second time isn't worth an alarm
+_ENOUGH_RECORDS = 1_000
 _FRESH_SECONDS = 30  # for so long what the brokers said last is taken to hold
 _SILENT_SECONDS = 10  # a write that has no answer for so long is held up
 SINK_NAMES = {"sql": "the database", "elasticsearch": "Elasticsearch", "raw_store": "the raw store"}
 
 
 class Limits(NamedTuple):
-    """Attributes: max_watermark_age: Seconds by which the watermark may be behind the clock while there is something to read."""
+    """Beyond which a job isn't well.
+
+    Attributes:
+        max_watermark_age: Seconds by which the watermark may be behind the clock while there is something to read.
+        max_rejected_share: Of the records read since the start, once there are enough of them.
+    """
 
     max_watermark_age: float
+    max_rejected_share: float = 1.0
 
 
 class LastError(NamedTuple):
@@ -30,13 +37,15 @@ def default_limits(*, window_seconds: float, disorder_seconds: float, idle_secon
 
 
 def judge(figures: LiveFigures, limits: Limits, now_ms: int) -> tuple[str, str]:
-    """State and reason: `ok` and nothing, `failing` (a sink) or `behind` (the source), and why.
+    """State and reason: `ok` and nothing, `failing` (a sink), `rejecting` (the records) or `behind` (the source), and why.
 
     An idle topic is well: where the brokers have just said that there is nothing more to read, an old watermark is the age of the events.
     """
     failing = " ".join(_failing(figures, now_ms))
     if failing:
         return "failing", failing
+    if refused := too_many_rejected(figures.read, figures.rejected, limits.max_rejected_share):
+        return "rejecting", refused
     silent = _seconds(figures.answered_ms, now_ms)
     if silent > limits.max_watermark_age:
         return "behind", f"Kafka has not answered for {silent:.0f} s, or the job is too busy to ask."
@@ -47,6 +56,18 @@ def judge(figures: LiveFigures, limits: Limits, now_ms: int) -> tuple[str, str]:
     unheard = f"; Kafka has not answered for {silent:.0f} s" if silent > _FRESH_SECONDS else ""
     bound = f"more than {limits.max_watermark_age:.0f} s (--max_watermark_age)"
     return "behind", f"The watermark is {age:.0f} s behind, {bound}, with {lag:,} records to read{unheard}."
+
+
+def too_many_rejected(read: int, rejected: Mapping[str, int], most: float) -> str:
+    """What to say where more than a share of the records was rejected; empty: it wasn't, or there are fewer than 1,000."""
+    count = sum(rejected.values())
+    if read < _ENOUGH_RECORDS or count <= most * read:
+        return ""
+    usual = max(rejected, key=rejected.__getitem__)
+    return (
+        f"{count:,} of {read:,} records were rejected, more than {most:.3g} of them (--max_rejected_share), mostly as {usual}: "
+        "look at the dead letters, and at what writes these records."
+    )
 
 
 def _failing(figures: LiveFigures, now_ms: int) -> Iterator[str]:
@@ -88,6 +109,7 @@ def report(
         "accepted": figures.accepted,
         "rejected": sum(figures.rejected.values()),
         "rejected_by_reason": dict(figures.rejected),
+        "mended": dict(figures.mended),
         "too_late": figures.too_late,
         "not_clicks": figures.not_clicks,
         "sink_retries": figures.retries,

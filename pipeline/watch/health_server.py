@@ -169,6 +169,12 @@ class _Report(Collector):
             {(reason,): count for reason, count in report.get("rejected_by_reason", {}).items()},
         )
         yield _labelled(
+            CounterMetricFamily(
+                "clickstream_mended", "Fields cut or made unknown in records that count.", labels=["what"]
+            ),
+            {(what,): count for what, count in report.get("mended", {}).items()},
+        )
+        yield _labelled(
             GaugeMetricFamily("clickstream_kafka_lag", "Records behind the end.", labels=["topic", "partition"]),
             {(topic, partition): lag for partition, lag in report["lag_by_partition"].items()},
         )

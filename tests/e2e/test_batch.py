@@ -251,3 +251,18 @@ def test_document_ids_are_those_of_the_contract() -> None:
     from datetime import datetime, timezone
 
     assert len(document_id(datetime(2026, 11, 1, tzinfo=timezone.utc), "https://a.example/", "India")) == 24
+
+
+@pytest.mark.parametrize(
+    ("broken", "option", "status"), [(600, (), 4), (500, (), 0), (600, ("--max_rejected_share=off",), 0)]
+)
+def test_a_log_that_is_mostly_rejected_ends_with_status_4_after_all_is_written(
+    tmp_path, broken, option, status
+) -> None:
+    good = b'{"user_id": "u", "timestamp": 1793527200, "url": "https://a.example/", "country": "India"}\n'
+    (tmp_path / "log").write_bytes(good * (1000 - broken) + b"{\n" * broken)
+    done = run("--input=log", "--time_spent=fixed:1", *option, cwd=tmp_path)
+    assert done.returncode == status
+    assert (f"{broken} of 1,000 records were rejected" in done.stderr) == (status == 4)
+    (row,) = stored_rows(tmp_path / "out/clickstream.db").values()
+    assert row.clicks == 1000 - broken

@@ -43,3 +43,9 @@ def test_there_are_kinds_of_several_rooms() -> None:
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("UserError"), OSError("clickstream.io.errors")])
 def test_other_errors_stay_what_they_are(error) -> None:
     assert user_error_in(RuntimeError(worker_text(error))) is None
+
+
+def test_an_error_of_a_step_is_told_without_the_step() -> None:
+    assert (
+        str(user_error_in(UserError("It broke: mend it. [while running 'ReadClicks/Lines']"))) == "It broke: mend it."
+    )

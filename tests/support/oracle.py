@@ -82,11 +82,11 @@ def recompute(
 def read_click(record: bytes, *, now_ms: int | None = None, skew_ms: int = 600_000) -> Click | None:
     """The click that a record holds, or None if it must be rejected."""
     try:
-        parsed = json.loads(record.decode(), parse_constant=_refuse, parse_int=_integer)
+        parsed = json.loads(record.removeprefix(b"\xef\xbb\xbf").decode(), parse_constant=_refuse, parse_int=_integer)
         if len(record) > 1 << 20 or not isinstance(parsed, dict):
             return None
         if b"\\u" in record:
-            json.dumps(parsed, ensure_ascii=False).encode()  # half a character can't be encoded: a ValueError
+            parsed = _whole(parsed)
         return _click(_flat(parsed), now_ms, skew_ms)
     except (ValueError, TypeError, KeyError, RecursionError, UrlError):
         return None
@@ -101,11 +101,21 @@ def _integer(digits: str) -> float:
     return int(digits) if len(digits) < 100 else math.inf
 
 
+def _whole(value: Any) -> Any:
+    """The same with U+FFFD for half a character."""
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    if isinstance(value, dict):
+        return {_whole(name): _whole(inner) for name, inner in value.items()}
+    return [_whole(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
     if record.get("click_data") is None:
         return record
     agent = record.get("user_agent_data")
-    families = [record["click_data"], record["geo_data"], {} if agent is None else agent]
+    geo = record.get("geo_data")
+    families = [record["click_data"], {} if geo is None else geo, agent if isinstance(agent, dict) else {}]
     names = [
         ("user_id", "timestamp", "url", "session_end", "time_spent"),
         ("country", "city"),
@@ -118,31 +128,28 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _click(fields: dict[str, Any], now_ms: int | None, skew_ms: int) -> Click | None:
-    for name in ("user_id", "url", "country"):
-        if not isinstance(fields[name], str):
-            return None
-    for name in ("city", "browser", "os", "device", "row_key"):
-        if not isinstance(fields.get(name), (str, type(None))) or len(fields.get(name) or "") > 512:
-            return None
-    spent = fields.get("time_spent")
-    if not _is_duration(spent):
+    country = fields.get("country")
+    if not all(
+        isinstance(each, str) for each in (fields["user_id"], fields["url"], "" if country is None else country)
+    ):
         return None
-    millis, end = read_time(fields["timestamp"]), fields.get("session_end")
+    millis, end, spent = read_time(fields["timestamp"]), read_time(fields.get("session_end")), fields.get("time_spent")
     if millis is None or (now_ms is not None and millis > now_ms + skew_ms):
         return None
-    if end is not None and ((end := read_time(end)) is None or not 0 <= end - millis <= 366 * 86_400_000):
+    user, country, key = fields["user_id"].strip(), (country or "").strip(), fields.get("row_key")
+    country = "" if country == "unknown" else country
+    if not 0 < len(user) <= 512 or len(country) > 128:
         return None
-    user, country = fields["user_id"].strip(), fields["country"].strip()
-    if not 0 < len(user) <= 512 or not 0 < len(country) <= 128:
-        return None
-    if spent is None and end is not None:
-        spent = (end - millis) / 1000
-    return Click(user, millis, normalise_url(fields["url"]), country, spent, fields.get("row_key") or None)
+    if not _is_duration(spent):
+        spent = None
+        if end is not None and 0 <= end - millis <= 366 * 86_400_000:
+            spent = (end - millis) / 1000
+    key = key if isinstance(key, str) and 0 < len(key) <= 512 else None
+    return Click(user, millis, normalise_url(fields["url"]), country, spent, key)
 
 
 def _is_duration(spent: Any) -> bool:
-    number = isinstance(spent, (int, float)) and not isinstance(spent, bool)
-    return spent is None or (number and 0 <= spent <= 366 * 86_400)
+    return isinstance(spent, (int, float)) and not isinstance(spent, bool) and 0 <= spent <= 366 * 86_400
 
 
 _TIME = re.compile(

@@ -1,5 +1,6 @@
 """What a decoded record must satisfy beyond its types, checked a column at a time. The first check that fails gives the reason."""
 
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.countries import UNKNOWN
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_COUNTRY_LENGTH, MAX_TEXT_LENGTH
 from clickstream.transforms.parse.reader import Column, Decoded, Refusal
 from clickstream.transforms.parse.times import Millis, to_epoch_ms
@@ -26,15 +28,24 @@ class Bounds(NamedTuple):
     latest: float
 
 
+class Countries(NamedTuple):
+    """What becomes of countries: whether a click must have one."""
+
+    is_required: bool = False
+
+
 class Checked(NamedTuple):
-    """The clicks (CLICK_SCHEMA's chosen columns), each one's number in its batch, and the others."""
+    """The clicks (CLICK_SCHEMA's chosen columns), each one's number in its batch, and the others; how often something was mended, by what."""
 
     clicks: pa.Table
     kept: Numbers
     refused: list[Refusal]
+    mended: Counter[str]
 
 
-def check_clicks(decoded: Decoded, names: Sequence[str], bounds: Bounds, form: UrlForm) -> Checked:
+def check_clicks(
+    decoded: Decoded, names: Sequence[str], bounds: Bounds, form: UrlForm, countries: Countries | None = None
+) -> Checked:
     """All checks of a batch's decoded records, in one pass.
 
     Args:
@@ -42,6 +53,7 @@ def check_clicks(decoded: Decoded, names: Sequence[str], bounds: Bounds, form: U
         names: The columns of CLICK_SCHEMA to make.
         bounds: Clicks outside of these are refused.
         form: The form of URLs.
+        countries: What becomes of countries; None: they are counted as given, and under "" if they aren't known.
     """
     raw = decoded.fields
     checks = Checks(len(decoded.kept))
@@ -49,7 +61,7 @@ def check_clicks(decoded: Decoded, names: Sequence[str], bounds: Bounds, form: U
     columns = {
         "timestamp": pa.array(millis).cast(UTC_MS),
         "user_id": check_required_text("user_id", raw["user_id"], checks),
-        "country": check_required_text("country", raw["country"], checks, MAX_COUNTRY_LENGTH),
+        "country": check_countries(raw["country"], checks, countries or Countries()),
         "url": check_urls(raw["url"], checks, form),
         "session_end": check_session_ends(raw["session_end"], checks, millis),
     }
@@ -57,9 +69,10 @@ def check_clicks(decoded: Decoded, names: Sequence[str], bounds: Bounds, form: U
         columns["row_key"] = _row_keys(raw["row_key"], columns)
     table = pa.table({name: columns.get(name, raw[name]) for name in names}, schema=click_schema(names))
     refused, passed = checks.refusals(decoded.kept), checks.passed
+    mended = Counter(decoded.mended) + checks.mended
     if passed is None:
-        return Checked(table, decoded.kept, refused)
-    return Checked(table.filter(passed), decoded.kept[passed], refused)
+        return Checked(table, decoded.kept, refused, mended)
+    return Checked(table.filter(passed), decoded.kept[passed], refused, mended)
 
 
 def click_schema(names: Sequence[str]) -> pa.Schema:
@@ -73,6 +86,7 @@ class Checks:
     def __init__(self, count: int) -> None:
         self._reason = np.zeros(count, np.int32)  # 0: none so far; n: the n-th of _found
         self._found: list[tuple[str, str]] = []
+        self.mended: Counter[str] = Counter()
 
     @property
     def passed(self) -> Mask | None:
@@ -104,18 +118,27 @@ def check_timestamps(raw: Column, checks: Checks, *, earliest: float, latest: fl
 
 
 def check_session_ends(raw: Column, checks: Checks, start: Millis) -> pa.Array:
-    """Ends of sessions where given; refuses what is no time, or lies before the click."""
+    """Ends of sessions where they are possible. What is no time, lies before the click or more than 366 days after it is unknown, and counted."""
     given = np.asarray(raw.is_valid()) if isinstance(raw, pa.Array) else np.array([end is not None for end in raw])
     if not given.any():
         return pa.nulls(len(raw), UTC_MS)
     end, valid = to_epoch_ms(raw)
-    checks.refuse(
-        given & ~valid, "invalid_session_end", "session_end is no ISO 8601 time, epoch seconds or epoch milliseconds"
-    )
-    checks.refuse(given & (end < start), "invalid_session_end", "session_end lies before timestamp")
-    too_long = end - start > LONGEST_SECONDS * 1000
-    checks.refuse(given & too_long, "invalid_session_end", "session_end lies more than 366 days after timestamp")
-    return pa.array(end, mask=~(given & valid)).cast(UTC_MS)
+    valid &= given & (end >= start) & (end - start <= LONGEST_SECONDS * 1000)
+    if impossible := np.count_nonzero(given & ~valid):
+        checks.mended["session_end_unknown"] += impossible
+    return pa.array(end, mask=~valid).cast(UTC_MS)
+
+
+def check_countries(raw: pa.StringArray, checks: Checks, countries: Countries) -> pa.Array:
+    """Countries in the form under which they are counted, "" for one that isn't known; refuses that where it is asked for, and overlong ones."""
+    texts = pc.fill_null(raw, "")
+    if countries.is_required:
+        return check_required_text("country", texts, checks, MAX_COUNTRY_LENGTH)
+    texts = pc.utf8_trim_whitespace(texts)
+    texts = pc.if_else(pc.equal(texts, UNKNOWN), "", texts)
+    too_long = np.asarray(pc.utf8_length(texts)) > MAX_COUNTRY_LENGTH
+    checks.refuse(too_long, "field_too_long", f"country is longer than {MAX_COUNTRY_LENGTH} characters")
+    return texts
 
 
 def check_required_text(name: str, raw: pa.StringArray, checks: Checks, longest: int = MAX_TEXT_LENGTH) -> pa.Array:

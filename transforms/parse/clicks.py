@@ -1,6 +1,7 @@
 """Raw records to click columns: every record ends as exactly one click, too late or not, or one rejected record with its reason."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class ParseOptions:
         user_key: Gives the key of the pseudonyms that take the place of user ids; called on each worker, so that no graph holds the key. None: ids
             stay as they are.
         event_format: How clicks are read out of events of another shape. None: records are clicks, nested or flat.
+        country_required: A click whose country isn't known is rejected. False: it counts, under the country "".
     """
 
     columns: tuple[str, ...] = ALL_COLUMNS
@@ -63,6 +65,7 @@ class ParseOptions:
     session_gap_seconds: int = 0
     periods: Periods | None = None
     user_key: Callable[[], str] | None = None
+    country_required: bool = False
     event_format: EventFormat | None = None
 
     def __post_init__(self) -> None:
@@ -91,6 +94,7 @@ class ParseOptions:
 class ParsedBatch(NamedTuple):
     """What became of a batch: `clicks` and `too_late` (CLICK_SCHEMA), `rejected` (REJECTED_SCHEMA), and a Kafka batch's progress, in order.
 
+    `mended` counts what was cut or made unknown in fields that a row can do without (`browser_cut`, `session_end_unknown`, …).
     `before` are those of `too_late` whose windows were complete when the run began: counted then, and read again to know what others followed.
     `not_clicks`: how many records are none by the event format, and are in none of the tables.
     """
@@ -100,6 +104,7 @@ class ParsedBatch(NamedTuple):
     rejected: pa.Table
     progress: list[BatchProgress]
     before: pa.Table
+    mended: Counter[str]
     not_clicks: int = 0
 
 
@@ -148,14 +153,18 @@ def _parse(
     earliest = -math.inf if age is None else now_ms - age * 1000
     latest = math.inf if skew is None else now_ms + skew * 1000
     bounds, form = check.Bounds(earliest, latest), UrlForm(options.normalise_urls, options.tracking)
-    clicks, numbers, refused = check.check_clicks(decoded, options.columns, bounds, form)
+    clicks, numbers, refused, mended = check.check_clicks(
+        decoded, options.columns, bounds, form, check.Countries(options.country_required)
+    )
     late = _too_late(clicks, batch.watermark, options)
     on_time, too_late = clicks, clicks.slice(0, 0)
     if late.any():
         on_time, too_late, numbers = clicks.filter(~late), clicks.filter(late), numbers[~late]
     rejected = _rejected(batch, decoded.refused + _named(refused, options.event_format), options, pseudonyms)
     before = too_late.filter(_too_late(too_late, batch.complete_until, options))
-    return ParsedBatch(on_time, too_late, rejected, _progress(batch, on_time, numbers, options), before, not_clicks)
+    return ParsedBatch(
+        on_time, too_late, rejected, _progress(batch, on_time, numbers, options), before, mended, not_clicks
+    )
 
 
 def _read(batch: RawBatch, fields: list[str], options: ParseOptions, shapes: KnownShapes) -> tuple[Decoded, int]:
@@ -178,14 +187,15 @@ def _refused_whole(batch: RawBatch, detail: str, options: ParseOptions, pseudony
     """A batch of one record, for which the program failed."""
     none = check.click_schema(options.columns).empty_table()
     rejected = _rejected(batch, [Refusal(0, FAULT, detail)], options, pseudonyms)
-    return ParsedBatch(none, none, rejected, _progress(batch, none, np.empty(0, np.int64), options), none)
+    return ParsedBatch(none, none, rejected, _progress(batch, none, np.empty(0, np.int64), options), none, Counter())
 
 
 def _joined(parts: list[ParsedBatch]) -> ParsedBatch:
-    clicks, too_late, rejected, progress, before, not_clicks = zip(*parts, strict=True)
+    clicks, too_late, rejected, progress, before, mended, not_clicks = zip(*parts, strict=True)
     tables = (pa.concat_tables(each) for each in (clicks, too_late, rejected, before))
     on_time, late, refused, earlier = (table.combine_chunks() for table in tables)
-    return ParsedBatch(on_time, late, refused, [each for some in progress for each in some], earlier, sum(not_clicks))
+    done = [each for some in progress for each in some]
+    return ParsedBatch(on_time, late, refused, done, earlier, sum(mended, Counter()), sum(not_clicks))
 
 
 def _too_late(clicks: pa.Table, watermark: int | None, options: ParseOptions) -> check.Mask:

@@ -1,6 +1,5 @@
 """`ParseClicks`, and `BatchClicks` before it: from raw records to click columns, and counts of what became of them."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.transforms.parse.clicks import ParsedBatch, ParseOptions, parse_clicks
+from clickstream.transforms.parse.events import to_record
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.parse.reader import KnownShapes
 from clickstream.transforms.schema import BatchProgress, RawBatch
@@ -24,7 +24,8 @@ _TABLES = ("too_late", "rejected", "before")  # beside the clicks
 class BatchClicks(beam.PTransform):
     """Single events to the batches that `ParseClicks` takes.
 
-    In: `bytes` or `str` of JSON, or dicts of JSON values; bounded or not, in any windows. Out: `RawBatch`, at most `batch_size` records, of one
+    In: `bytes` or `str` of JSON, mappings, rows, NamedTuples, dataclasses, or pairs of a key and one of these (see `to_record`); bounded or not, in
+    any windows. What is none of them is rejected as `invalid_json`. Out: `RawBatch`, at most `batch_size` records, of one
     bundle each, in the global window: a click's window follows from its own time.
 
     Attributes:
@@ -54,7 +55,7 @@ class _BatchEvents(beam.DoFn):
         self._earliest = None
 
     def process(self, event: Any, timestamp: Any = beam.DoFn.TimestampParam) -> Iterator[Any]:
-        self._values.append(_to_bytes(event))
+        self._values.append(to_record(event))
         self._earliest = timestamp if self._earliest is None else min(self._earliest, timestamp)
         if len(self._values) >= self._batch_size:
             yield from self.finish_bundle()
@@ -64,13 +65,6 @@ class _BatchEvents(beam.DoFn):
             batch = RawBatch(self._values, self._source, range(len(self._values)))
             yield WindowedValue(batch, self._earliest, [GlobalWindow()])
             self.start_bundle()
-
-
-def _to_bytes(event: Any) -> bytes:
-    if isinstance(event, bytes):
-        return event
-    text = event if isinstance(event, str) else json.dumps(event)
-    return text.encode(errors="surrogatepass")  # half a character makes bytes that parsing rejects as invalid_utf8
 
 
 @dataclass(eq=False)
@@ -127,3 +121,5 @@ class _Parse(beam.DoFn):
             self._not_clicks.inc(parsed.not_clicks)
         for reason in parsed.rejected["reason"].value_counts().to_pylist():
             Metrics.counter("clickstream.rejected", reason["values"]).inc(reason["counts"])
+        for what, count in parsed.mended.items():
+            Metrics.counter("clickstream.mended", what).inc(count)

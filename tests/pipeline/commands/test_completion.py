@@ -30,7 +30,10 @@ def script(shell, capsys) -> str:
     ("typed", "offered"),
     [
         (["que"], {"query"}),
-        (["--max_"], {"--max_event_age", "--max_clock_skew", "--max_restarts", "--max_watermark_age"}),
+        (
+            ["--max_"],
+            {"--max_event_age", "--max_clock_skew", "--max_rejected_share", "--max_restarts", "--max_watermark_age"},
+        ),
         (["query", "--fo"], {"--format"}),
         (["query", "--format", ""], {"table", "json"}),
         (["verify", "--raw_"], {"--raw_store", "--raw_table"}),

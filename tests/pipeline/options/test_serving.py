@@ -35,7 +35,14 @@ def values() -> dict[str, str]:
     parser = argparse.ArgumentParser()
     for group in PipelineOptions.__subclasses__():
         group._add_argparse_args(parser)
-    given = {"time_spent": "dwell", "rollups": "1h", "from": "2026-11-01", "to": "2026-11-02", "sketch_size": "off"}
+    given = {
+        "max_rejected_share": "50%",
+        "time_spent": "dwell",
+        "rollups": "1h",
+        "from": "2026-11-01",
+        "to": "2026-11-02",
+        "sketch_size": "off",
+    }
     found = {}
     for action in parser._actions:
         name = action.option_strings[0].removeprefix("--")

@@ -309,3 +309,14 @@ def test_jobs_that_end_have_no_health(others, capsys) -> None:
         r"--health_port isn't for (the job over logs|--until=now): leave it out; it is for the live job and Flink\.\n"
     )
     assert re.fullmatch(told, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("read", "rejected", "state"), [(999, 999, "ok"), (1000, 500, "ok"), (1000, 501, "rejecting")])
+def test_a_job_that_rejects_most_records_is_not_well(read, rejected, state) -> None:
+    figures = LiveFigures(read=read, rejected={"invalid_json": rejected - 1, "invalid_url": 1})
+    found, why = judge(figures, Limits(400, 0.5), NOW)
+    assert found == state
+    assert why == "" or why.startswith(
+        "501 of 1,000 records were rejected, more than 0.5 of them (--max_rejected_share), mostly as invalid_json"
+    )
+    assert judge(figures, Limits(400, 1.0), NOW)[0] == "ok"

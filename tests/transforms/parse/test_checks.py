@@ -9,6 +9,8 @@ import pytest
 from clickstream.transforms.parse import urls
 from clickstream.transforms.parse.checks import (
     Checks,
+    Countries,
+    check_countries,
     check_required_text,
     check_session_ends,
     check_timestamps,
@@ -69,9 +71,19 @@ def test_a_session_may_end_with_its_click_and_not_before() -> None:
     checks = Checks(5)
     raw = [None, START, START - 1, "2026-11-01T10:00:00.001Z", "never"]
     ends = check_session_ends(raw, checks, np.full(5, START))
-    assert reasons(checks, 5) == [None, None, "invalid_session_end", None, "invalid_session_end"]
-    assert ends.cast(pa.int64()).to_pylist()[:2] == [None, START]
-    assert ends.cast(pa.int64())[3].as_py() == START + 1
+    assert ends.cast(pa.int64()).to_pylist() == [None, START, None, START + 1, None]
+    assert reasons(checks, 5) == [None] * 5
+    assert checks.mended == {"session_end_unknown": 2}
+
+
+def test_a_country_that_is_not_known_is_empty_or_refused() -> None:
+    raw = pa.array(["India", None, "", " \u3000", "unknown", "x" * 129])
+    checks = Checks(6)
+    assert check_countries(raw, checks, Countries()).to_pylist()[:5] == ["India", "", "", "", ""]
+    assert reasons(checks, 6) == [None] * 5 + ["field_too_long"]
+    required = Checks(6)
+    check_countries(raw, required, Countries(is_required=True))
+    assert reasons(required, 6) == [None, "empty_country", "empty_country", "empty_country", None, "field_too_long"]
 
 
 def test_no_session_ends_at_all_are_nulls() -> None:

@@ -1,5 +1,6 @@
 """Decoded records, a column a field: an Arrow array, or for times of which some are texts and some numbers, a list."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,11 +23,12 @@ class Refusal(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The records that could be decoded, a column a field, and `kept`: each one's number in the batch."""
+    """The records that could be decoded, a column a field, and `kept`: each one's number in the batch. `mended`: what was, a name each time."""
 
     fields: dict[str, Column]
     kept: Places
     refused: list[Refusal]
+    mended: Sequence[str] = ()
 
 
 def as_columns(decoded: Decoded) -> Decoded:
@@ -45,11 +47,11 @@ def merged(fields: dict[str, Column], kept: Places, others: Decoded, others_at: 
     """
     refused = [refusal._replace(number=int(others_at[refusal.number])) for refusal in others.refused]
     if not len(others.kept):
-        return Decoded(fields, kept, refused)
+        return Decoded(fields, kept, refused, others.mended)
     kept = np.concatenate([kept, others_at[others.kept]])
     order = np.argsort(kept)
     columns = {name: _joined(name, column, others.fields[name], order) for name, column in fields.items()}
-    return Decoded(columns, kept[order], refused)
+    return Decoded(columns, kept[order], refused, others.mended)
 
 
 def _joined(name: str, first: Column, second: Column, order: Places) -> Column:

@@ -27,7 +27,7 @@ class ClickData(msgspec.Struct, gc=False):
 class GeoData(msgspec.Struct, gc=False):
     """The family `geo_data` of a nested record."""
 
-    country: str
+    country: str | None = None
     city: Text | None = None
 
 
@@ -43,7 +43,7 @@ class NestedRecord(msgspec.Struct, gc=False):
     """A click in column families."""
 
     click_data: ClickData
-    geo_data: GeoData
+    geo_data: GeoData | None = None
     user_agent_data: UserAgentData | None = None
     row_key: Text | None = None
 
@@ -54,7 +54,7 @@ class FlatRecord(msgspec.Struct, gc=False):
     user_id: str
     timestamp: Time
     url: str
-    country: str
+    country: str | None = None
     city: Text | None = None
     browser: Text | None = None
     os: Text | None = None
@@ -101,7 +101,7 @@ def to_nested(record: Any) -> NestedRecord:
 
 def to_flat(record: Any) -> FlatRecord:
     """The same click with all fields side by side."""
-    families = (record.click_data, record.geo_data, record.user_agent_data or UserAgentData())
+    families = (record.click_data, record.geo_data or GeoData(), record.user_agent_data or UserAgentData())
     fields = chain.from_iterable(msgspec.structs.asdict(family).items() for family in families)
     return FlatRecord(**dict(fields), row_key=record.row_key)
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from clickstream.transforms.limits import MAX_NESTING
 from clickstream.transforms.lines import Lines
 from clickstream.transforms.parse.reader.columns import Decoded, Refusal
+from clickstream.transforms.parse.reader.mend import mend
 from clickstream.transforms.parse.reader.records import (
     FAMILIES,
     ClickData,
@@ -57,7 +58,7 @@ def decode_singly(
         max_record_bytes: A longer record is refused undecoded.
     """
     columns: dict[str, list[Any]] = {name: [] for name in fields}
-    kept, refused = [np.empty(0, np.int64)], []
+    kept, refused, mended = [np.empty(0, np.int64)], [], list[str]()
     for start in range(0, len(values), _CHUNK):
         end = min(start + _CHUNK, len(values))
         chunk = lines and _decode_together(lines, start, end, max_record_bytes)
@@ -65,7 +66,8 @@ def decode_singly(
         chunk.take_into(columns)
         kept.append(chunk.kept + start)
         refused += [Refusal(number + start, reason, detail) for number, reason, detail in chunk.refused]
-    return Decoded(dict(columns), np.concatenate(kept), refused)
+        mended += chunk.mended
+    return Decoded(dict(columns), np.concatenate(kept), refused, mended)
 
 
 class _Chunk(NamedTuple):
@@ -75,6 +77,7 @@ class _Chunk(NamedTuple):
     flat: bool
     kept: npt.NDArray[np.int64]
     refused: list[Refusal]
+    mended: list[str]
 
     def take_into(self, columns: dict[str, list[Any]]) -> None:
         """Appends the records' fields."""
@@ -90,8 +93,8 @@ class _Chunk(NamedTuple):
         structs = self.records
         if kind in FAMILIES:
             structs = list(map(attrgetter(FAMILIES[kind]), structs))
-        if kind is UserAgentData:  # the only family that may be missing
-            none = UserAgentData()
+        if kind in (GeoData, UserAgentData):  # these may be missing
+            none = kind()
             structs = [none if struct is None else struct for struct in structs]
         return zip(*map(msgspec.structs.astuple, structs), strict=True)
 
@@ -110,7 +113,7 @@ def _decode_together(lines: Lines, start: int, end: int, max_record_bytes: int) 
         flat = _seems_flat(lines[start])
         records = (flat_decoder if flat else nested_decoder).decode_lines(text)
         if len(records) == end - start:  # two values in one line make it one more
-            return _Chunk(records, flat, np.arange(end - start), [])
+            return _Chunk(records, flat, np.arange(end - start), [], [])
     return None
 
 
@@ -122,6 +125,7 @@ def _decode_each(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
     refused = [Refusal(i, *why) for i, why in suspects.items()]
     records: list[Any] = []
     missing: list[int] = []
+    mended: list[str] = []
     loop = map((flat_decoder if flat else nested_decoder).decode, candidates)
     while True:
         try:
@@ -130,22 +134,28 @@ def _decode_each(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
         except _REFUSALS:
             # The failed record is the one behind all that went well or went wrong before it.
             number = len(records) + len(missing)
-            other = _decode_odd(candidates[number], flat=flat)
+            other = _decode_odd(candidates[number], mended, flat=flat)
             if isinstance(other, tuple):
                 refused.append(Refusal(numbers[number], *other))
                 missing.append(number)
             else:
                 records.append(other)
     kept = np.array(numbers, np.int64) if suspects else np.arange(len(values))
-    return _Chunk(records, flat, np.delete(kept, missing) if missing else kept, refused)
+    return _Chunk(records, flat, np.delete(kept, missing) if missing else kept, refused, mended)
 
 
 _FRAMED = (
     "schema_registry_frame",
     "it begins with a zero byte and the number of a schema, as a schema registry's serialiser writes: send plain JSON, without that serialiser",
 )
-_HEX_ESCAPE = re.compile(rb"\\x[0-9A-F]{2}")
-_NGINX = ("nginx_escape", r"\xHH is no JSON: give nginx's log_format escape=json")
+# What a record's text shows that is no JSON: the reason, and a detail.
+_NO_JSON = (
+    (re.compile(rb"\\x[0-9A-F]{2}"), ("nginx_escape", r"\xHH is no JSON: give nginx's log_format escape=json")),
+    (
+        re.compile(rb"[:,\[]\s*-?(?:NaN|Infinity)\b"),
+        ("invalid_json", "NaN and Infinity are no JSON: write null, or leave it out"),
+    ),
+)
 
 
 def is_framed(value: bytes) -> tuple[str, str] | None:
@@ -193,25 +203,31 @@ def _seems_flat(value: bytes) -> bool:
     return False
 
 
-def _decode_odd(value: bytes, *, flat: bool) -> Record | tuple[str, str]:
-    """Decodes a record that the batch's usual shape doesn't fit: as the other shape, turned into the usual one, or refused."""
+def _decode_odd(value: bytes, mended: list[str], *, flat: bool) -> Record | tuple[str, str]:
+    """Decodes a record that the batch's usual shape doesn't fit: as the other shape, mended, or both, turned into the usual one; or refused."""
     value = value.removeprefix(_BOM)  # a parser may pass over one (RFC 8259, section 8.1)
     if not value.strip():
         return "empty_record", "nothing but white space"
     if _is_framed(value):
         return _FRAMED
     try:
-        if is_flat(value):
-            plain = flat_decoder.decode(value)
-            return plain if flat else to_nested(plain)
-        nested = nested_decoder.decode(value)
-        return to_flat(nested) if flat else nested
+        record = _decode(value)
     except _REFUSALS as error:
-        reason, detail = _explain(error)
-        return _NGINX if reason == "invalid_json" and _HEX_ESCAPE.search(value) else (reason, detail)
+        found = mend(value)
+        if found is None:
+            return _explain(error, value)
+        record, what = found
+        mended += what
+    if isinstance(record, FlatRecord):
+        return record if flat else to_nested(record)
+    return to_flat(record) if flat else record
 
 
-def _explain(error: Exception) -> tuple[str, str]:
+def _decode(value: bytes) -> Record:
+    return (flat_decoder if is_flat(value) else nested_decoder).decode(value)
+
+
+def _explain(error: Exception, value: bytes) -> tuple[str, str]:
     """The reason and a detail without payload: msgspec's texts name paths and types only."""
     text = str(error)
     if isinstance(error, RecursionError):
@@ -219,7 +235,7 @@ def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, UnicodeDecodeError):
         return "invalid_utf8", f"not UTF-8 at byte {error.start} of a text"
     if not isinstance(error, msgspec.ValidationError):
-        return "invalid_json", text
+        return next((what for pattern, what in _NO_JSON if pattern.search(value)), ("invalid_json", text))
     if text.startswith("Object missing required field"):
         return "missing_field", text
     if "of length" in text:

@@ -36,9 +36,9 @@ def reason(value: bytes) -> str | None:
 
 
 SKIPPED = {
-    rb'"\ud800"': "invalid_json",
-    rb'"\udc00\ud800"': "invalid_json",
-    rb'{"\ud800":1}': "invalid_json",
+    rb'"\ud800"': None,
+    rb'"\udc00\ud800"': None,
+    rb'{"\ud800":1}': None,
     rb'"\q"': "invalid_json",
     rb'"\u12"': "invalid_json",
     b'"\x00"': "invalid_json",
@@ -82,7 +82,8 @@ DUPLICATES = {
     flat('"country":5'): "wrong_type",
     flat('"skipped":1,"skipped":"x"'): None,
     flat('"click_data":null,"click_data":null'): None,
-    flat('"click_data":{},"click_data":null'): "wrong_type",
+    flat('"click_data":{},"click_data":null'): None,
+    flat('"time_spent":-1,"time_spent":5'): None,
     flat('"click_data":null,"click_data":{}'): "wrong_type",
     NESTED[:-1] + b"," + FIELDS + b"}": None,
     NESTED[:-1] + b',"user_id":5}': None,
@@ -124,33 +125,76 @@ def test_the_limit_of_bytes_is_inclusive_and_checked_before_anything_else() -> N
 def test_texts_are_limited_in_characters_not_bytes(name, character) -> None:
     assert reason(flat(json.dumps({name: character * 512}, ensure_ascii=False)[1:-1])) is None
     assert reason(flat(json.dumps({name: character * 512})[1:-1])) is None
-    assert reason(flat(json.dumps({name: character * 513}, ensure_ascii=False)[1:-1])) == "field_too_long"
+    decoded = decode_records([flat(json.dumps({name: character * 513}, ensure_ascii=False)[1:-1])])
+    cut = (None, "row_key_unknown") if name == "row_key" else (character * 512, f"{name}_cut")
+    assert (decoded.fields[name][0], *decoded.mended) == cut
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         *(("0", None), ("-0.0", None), ("12", None), ("31622400", None), ("null", None)),
-        *(("31622400.001", "out_of_range"), ("-1e-9", "out_of_range"), ("1e999", "out_of_range")),
-        *(("9" * 5000, "out_of_range"), ("true", "wrong_type"), ('"1"', "wrong_type"), ("[]", "wrong_type")),
+        *((text, "time_spent_unknown") for text in ("31622400.001", "-1e-9", "1e999", "9" * 5000)),
+        *((text, "time_spent_unknown") for text in ("true", '"1"', "[]")),
     ],
     ids=lambda text: str(text)[:20],
 )
 def test_the_time_spent_is_a_number_of_seconds_within_a_year(text, expected) -> None:
-    assert reason(flat(f'"time_spent":{text}')) == expected
-    assert (read_click(flat(f'"time_spent":{text}')) is None) == (expected is not None)
+    decoded = decode_records([flat(f'"time_spent":{text}')])
+    assert decoded.mended == ([expected] if expected else [])
+    assert decoded.fields["time_spent"] == [read_click(flat(f'"time_spent":{text}')).time_spent]
 
 
-@pytest.mark.parametrize("name", ["user_id", "timestamp", "url", "country", "city", "row_key"])
-@pytest.mark.parametrize("text", ["true", "{}", "[]", '["a"]', '{"a":"b"}'])
-def test_no_field_takes_another_type(name, text) -> None:
+TYPES = ["true", "{}", "[]", '["a"]', '{"a":"b"}']
+
+
+@pytest.mark.parametrize("name", ["user_id", "timestamp", "url", "country"])
+@pytest.mark.parametrize("text", TYPES)
+def test_no_field_that_a_row_is_made_of_takes_another_type(name, text) -> None:
     assert reason(flat(f'"{name}":{text}')) == "wrong_type"
 
 
-@pytest.mark.parametrize("name", ["user_id", "url", "country", "city", "browser", "os", "device", "row_key"])
+@pytest.mark.parametrize("name", ["city", "browser", "os", "device", "row_key", "session_end"])
+@pytest.mark.parametrize("text", TYPES)
+@pytest.mark.parametrize("neighbours", [0, 300])
+def test_another_type_in_a_field_that_a_row_can_do_without_is_unknown(name, text, neighbours) -> None:
+    decoded = decode_records([flat(f'"{name}":{text}'), *[flat(f'"{name}":"x"')] * neighbours])
+    assert (decoded.refused, decoded.fields[name][0], decoded.mended) == ([], None, [f"{name}_unknown"])
+
+
+@pytest.mark.parametrize("name", ["user_id", "url", "country"])
 def test_a_number_where_text_belongs_is_refused(name) -> None:
     assert reason(flat(f'"{name}":17')) == "wrong_type"
     assert reason(flat(f'"{name}":1.5')) == "wrong_type"
+
+
+HALVES = {
+    rb"\ud83d": "\ufffd",
+    rb"a\ud83d\ude80b": "a\U0001f680b",
+    rb"\uDE80\uD83D": "\ufffd\ufffd",
+    rb"\\ud83d": "\\ud83d",
+    rb"\\\ud83d": "\\\ufffd",
+    rb"\ud83d\u0041": "\ufffdA",
+    rb"\ud83d\ud83d\ude80": "\ufffd\U0001f680",
+}
+
+
+@pytest.mark.parametrize("text", HALVES, ids=str)
+@pytest.mark.parametrize("name", ["user_id", "url", "country", "city"])
+def test_half_a_character_is_one_replacement_wherever_it_is(name, text) -> None:
+    value = flat(b'"%s":"%s"' % (name.encode(), text))
+    decoded = decode_records([value])
+    assert decoded.fields[name] == [HALVES[text]]
+    assert decoded.mended == (["half_character"] if "\ufffd" in HALVES[text] else [])
+
+
+@pytest.mark.parametrize("missing", [b"", b',"geo_data":null', b',"geo_data":{}', b',"geo_data":{"country":null}'])
+def test_a_country_that_is_missing_is_not_known(missing) -> None:
+    nested = NESTED.replace(b',"geo_data":{"country":"Kenya"}', missing)
+    bare = flat().replace(b',"country":"Kenya"', b"")
+    for values in ([nested], [bare], [nested, bare], [bare, nested], [flat(), nested], [nested] * 300):
+        decoded = decode_records(values)
+        assert (decoded.refused, decoded.fields["country"][-1]) == ([], None)
 
 
 ALL = {
