@@ -128,7 +128,7 @@ def read_clicks(options: PipelineOptions) -> ReadFromKafka:
         bootstrap_servers=connection.bootstrap_servers,
         topic=kafka.topic,
         group_id=connection.group_id,
-        event_time=LatestEventTime(bounds.max_event_age_seconds, bounds.max_clock_skew_seconds),
+        event_time=LatestEventTime(bounds.max_event_age_seconds, bounds.max_clock_skew_seconds, bounds.event_format),
         start=kafka.start,
         splits=kafka.kafka_splits,
         disorder_seconds=kafka.disorder,

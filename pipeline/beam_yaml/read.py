@@ -8,6 +8,7 @@ from clickstream.io import files, kafka
 from clickstream.pipeline.beam_yaml.layouts import RawRows
 from clickstream.pipeline.beam_yaml.rows import ToRows
 from clickstream.pipeline.beam_yaml.step import Step
+from clickstream.pipeline.options import event_format_of
 from clickstream.transforms.parse import LatestEventTime
 
 
@@ -30,6 +31,7 @@ def ReadClicksFromKafka(  # noqa: N802
     idle_seconds: float = 30.0,
     max_event_age_seconds: float | None = 7 * 86_400.0,
     max_clock_skew_seconds: float | None = 600.0,
+    event_format: str | None = None,
     splits: str = "one",
     kafka_config: dict[str, Any] | None = None,
 ) -> beam.PTransform:
@@ -47,6 +49,7 @@ def ReadClicksFromKafka(  # noqa: N802
         idle_seconds: After so long without records a partition no longer holds the watermark.
         max_event_age_seconds: An event further back has no say in the watermark; as for ParseClicks.
         max_clock_skew_seconds: Nor one further ahead.
+        event_format: Where an event of another shape has its time; as for ParseClicks.
         splits: per_partition for Flink and Dataflow; one for Prism.
         kafka_config: Further librdkafka settings; secrets by reference (env:NAME, file:PATH).
     """
@@ -54,7 +57,7 @@ def ReadClicksFromKafka(  # noqa: N802
         bootstrap_servers,
         topic,
         group_id,
-        event_time=LatestEventTime(max_event_age_seconds, max_clock_skew_seconds),
+        event_time=LatestEventTime(max_event_age_seconds, max_clock_skew_seconds, event_format_of(event_format)),
         start=start,
         splits=splits,  # type: ignore[arg-type] # checked there
         disorder_seconds=disorder_seconds,

@@ -29,7 +29,7 @@ from clickstream.transforms.aggregate import page_sums
 from clickstream.transforms.aggregate.step import _SpreadWindows
 from clickstream.transforms.arrow import ArrowTableCoder
 from clickstream.transforms.parse.clicks import parse_clicks
-from clickstream.transforms.parse.step import _to_bytes
+from clickstream.transforms.parse.events import to_record
 from clickstream.transforms.schema import Span
 
 START = 1_793_527_200  # a multiple of 300
@@ -74,7 +74,7 @@ def test_batch_clicks_takes_events_from_any_windows(runner) -> None:
 
 def test_a_text_with_half_a_character_becomes_a_rejected_record() -> None:
     """A pipeline that raised there would try it again for ever."""
-    values = [_to_bytes(half) for half in ('{"user_id": "\ud800"}', {"user_id": "\ud800"})]
+    values = [to_record(half) for half in ('{"user_id": "\ud800"}', {"user_id": "\ud800"})]
     parsed = parse_clicks(RawBatch(values, "s", range(2)), ParseOptions(), now_ms=0)
     assert parsed.rejected["reason"].to_pylist() == ["invalid_utf8", "invalid_json"]
 

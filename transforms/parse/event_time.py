@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from clickstream.transforms.parse.reader import KnownShapes, read_records
+from clickstream.transforms.parse.formats import EventFormat, read_events
+from clickstream.transforms.parse.reader import Decoded, KnownShapes, read_records
 from clickstream.transforms.parse.times import to_epoch_ms
 
 AHEAD_MS = 1_000  # by so much clocks differ, and some write whole seconds
@@ -20,11 +21,12 @@ class LatestEventTime:
     one that is further than a second ahead of the clock when it was written: it counts, and it hurries no other.
 
     Attributes:
-        max_event_age_seconds, max_clock_skew_seconds: As in `ParseOptions`.
+        max_event_age_seconds, max_clock_skew_seconds, event_format: As in `ParseOptions`.
     """
 
     max_event_age_seconds: float | None = None
     max_clock_skew_seconds: float | None = 600
+    event_format: EventFormat | None = None
     _shapes: KnownShapes = field(default_factory=KnownShapes, init=False, repr=False, compare=False)
 
     def __call__(self, values: Sequence[bytes]) -> int | None:
@@ -40,10 +42,15 @@ class LatestEventTime:
         """
         return self._latest(values, clocks, time.time() * 1000)
 
+    def _read(self, values: Sequence[bytes]) -> Decoded:
+        if self.event_format is None:
+            return read_records(values, ["timestamp"], self._shapes)
+        return read_events(values, ["timestamp"], self.event_format, self._shapes).decoded
+
     def _latest(self, values: Sequence[bytes], clocks: Sequence[int] | None, now_ms: float) -> int | None:
         """Where a record raises, the others are asked by halves: `parse_clicks` makes a dead letter of it."""
         try:
-            decoded = read_records(values, ["timestamp"], self._shapes)
+            decoded = self._read(values)
             millis, valid = to_epoch_ms(decoded.fields["timestamp"])
         except Exception:
             if len(values) <= 1:

@@ -16,7 +16,7 @@ def test_the_summary_says_what_went_and_what_stays() -> None:
 
 
 MISTAKES = {
-    "no topic": (["--mysql=mysql://app@127.0.0.1:1/clicks"], "--bootstrap_servers or --topic is missing"),
+    "no store": (["--mysql=mysql://app@127.0.0.1:1/clicks"], "2003 CR_CONN_HOST_ERROR: nothing answers there"),
     "no servers": (["--topic=clicks", "--dead_letters=kafka:rejected"], "--bootstrap_servers or --topic is missing"),
     "bad place": (
         ["--bootstrap_servers=127.0.0.1:1", "--topic=c", "--dead_letters=x"],

@@ -47,7 +47,7 @@ def test_a_binary_on_a_read_only_file_system_is_started_as_it_is(tmp_path, monke
     program.touch(0o555)
     monkeypatch.setattr("os.chmod", fails_read_only)
     command, _ = FoundPrism(read_options([f"--prism_location={program}"])).subprocess_cmd_and_endpoint()
-    assert command[0] == str(program)
+    assert str(program) in command
 
 
 def fails_read_only(*_: Any, **__: Any) -> None:
@@ -58,7 +58,7 @@ def test_a_binary_that_may_not_be_run_yet_is_made_one_that_may(tmp_path) -> None
     program = tmp_path / "prism"
     program.touch(0o644)
     command, _ = FoundPrism(read_options([f"--prism_location={program}"])).subprocess_cmd_and_endpoint()
-    assert command[0] == str(program)
+    assert str(program) in command
     assert os.access(program, os.X_OK)
 
 

@@ -2,10 +2,12 @@
 
 import json
 import time
+from datetime import datetime, timezone
 
 import pytest
 
 from clickstream.transforms.parse.event_time import LatestEventTime
+from clickstream.transforms.parse.formats import event_format
 
 NOW = int(time.time() * 1000)
 
@@ -28,3 +30,16 @@ def test_no_plausible_time_is_none() -> None:
     assert LatestEventTime()([]) is None
     assert LatestEventTime()([b"x", record("x"), record(NOW + 3_600_000)]) is None
     assert LatestEventTime(max_event_age_seconds=60)([record(NOW - 120_000)]) is None
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_an_event_of_another_shape_has_its_time_where_its_format_says(count) -> None:
+    def event(seconds_ago: int, kind: str = "page") -> bytes:
+        at = datetime.fromtimestamp(NOW // 1000 - seconds_ago, timezone.utc).isoformat()
+        return json.dumps(
+            {"type": kind, "userId": "u", "timestamp": at, "properties": {"url": "https://a.example/"}}
+        ).encode()
+
+    values = [event(5 + n) for n in range(count)] + [event(1, "track"), b"{"]
+    assert LatestEventTime(event_format=event_format("segment"))(values) == (NOW // 1000 - 5) * 1000
+    assert LatestEventTime()(values) is None

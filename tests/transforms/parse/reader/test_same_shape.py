@@ -142,7 +142,7 @@ def test_a_shape_with_its_own_texts_and_numbers_is_the_record(value) -> None:
 
 REFUSED = {
     "bad JSON": b'{"user_id":"u","timestamp":1,"url":"x","country":"C"',
-    "no click": b'{"user_id":"u","timestamp":1,"url":"x"}',
+    "no click": b'{"user_id":"u","timestamp":1,"country":"C"}',
     "given twice": b'{"user_id":"u","timestamp":1,"url":"x","country":"C","country":"D"}',
     "a backslash": rb'{"user_id":"u","timestamp":1,"url":"\/","country":"C"}',
     "two numbers side by side": b'{"user_id":"u","timestamp":1,"url":"x","country":"C","at":[1,2]}',
