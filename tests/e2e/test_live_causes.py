@@ -73,7 +73,6 @@ def test_a_fatal_cause_is_one_line_and_the_job_not_well_before_it_has_written(
     finally:
         job.kill()
     assert "Traceback" not in job.err
-    assert list(job.tmpdir.iterdir()) == []
 
 
 def assert_prism_has_no_secrets(job: LiveJob) -> None:
