@@ -30,7 +30,7 @@ from clickstream.pipeline.output_dir import SHAPING, OutputDir
 from clickstream.pipeline.raw_store import raw_store_of
 from clickstream.pipeline.replay_rows import RefusedRows
 from clickstream.pipeline.replay_to_topic import replay_rows, replay_rows_only, replay_to_topic, rows_summary
-from clickstream.pipeline.settings import parse_options
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import dead_letters_of, sinks_of
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks
@@ -71,25 +71,26 @@ def replay_from_logs(argv: Sequence[str]) -> int:
     options = read_options([*earlier, *argv])
     database = SqlConnection("sqlite", str(output.database.absolute()))
     said = rows_summary(replay_rows(database, RefusedRows(sinks_of(options))))
-    accepted = [
-        letter for page in read_dead_letters(database) for letter in accepted_letters(page, parse_options(options))
-    ]
+    parse = Settings.from_options(options).parse
+    accepted = [letter for page in read_dead_letters(database) for letter in accepted_letters(page, parse)]
     if accepted:
         started = time.monotonic()
-        done = _count(options, output, run["input"], [raw for _, raw in accepted])
+        done = _count(options, parse, output, run["input"], [raw for _, raw in accepted])
         delete_dead_letters(database, [key for key, _ in accepted])
         report(options, output, done, time.monotonic() - started)
     sys.stdout.write(f"Dead letters now accepted and counted: {len(accepted)}\n{said}")
     return 0
 
 
-def _count(options: PipelineOptions, output: OutputDir, pattern: str | None, records: list[bytes]) -> BatchRun:
+def _count(
+    options: PipelineOptions, parse: ParseOptions, output: OutputDir, pattern: str | None, records: list[bytes]
+) -> BatchRun:
     """Counts records as a piece more of the log; where no clicks are kept, by reading all of it again."""
     if raw_store_of(options) is None:
         return run_batch(options, output, pattern or str(output.sample))
     # Of the same name and content each time: if the last attempt has counted them, they are known.
     output.replayed.write_bytes(b"".join(record + b"\n" for record in records))
-    done = run_batch(options, output, str(output.replayed), parse=replace(parse_options(options), user_key=None))
+    done = run_batch(options, output, str(output.replayed), parse=replace(parse, user_key=None))
     output.replayed.unlink()
     return done
 

@@ -29,6 +29,7 @@ from clickstream.pipeline.commands import submit_dataflow
 from clickstream.pipeline.jobs import wire
 from clickstream.pipeline.live_job import live_job
 from clickstream.pipeline.options import read_options
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import sinks_of
 
 pytestmark = pytest.mark.xdist_group("dataflow")
@@ -347,7 +348,7 @@ def test_a_secret_is_read_where_it_is_needed_and_stays_out_of_the_graph(reached)
     options = read_options([*submit_dataflow.DEFAULTS, *JOB, "--check_servers=on"])
     reached.requests.clear()
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    wire(pipeline, live_job(options, sinks_of(options)))
+    wire(pipeline, live_job(options, Settings.from_options(options, live=True), sinks_of(options)))
     assert {r.partition("?")[0] for r in reached.requests} == {f"GET /v1/{VERSION.format('users')}:access"}
     sent = pipeline.to_runner_api()
     assert not [content for content in graph_payloads(sent) if CANARY.encode() in content]

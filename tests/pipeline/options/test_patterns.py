@@ -17,6 +17,7 @@ from clickstream.pipeline.options import job_parser, read_options
 from clickstream.pipeline.options.patterns import numbers, pattern_of
 from clickstream.pipeline.raw_store import raw_store_of
 from clickstream.pipeline.runners.dataflow import check_dataflow
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import sinks_of
 
 ACTIONS = {action.dest: action for action in job_parser(command="submit-dataflow")._actions}
@@ -128,7 +129,10 @@ def accepted(name: str, value: str) -> bool:
     try:
         options = read_options([*DEFAULTS, *argv])
         check_dataflow(options, argv)
-        wire(beam.Pipeline(runner="DirectRunner"), live_job(options, sinks_of(options), raw_store_of(options)))
+        wire(
+            beam.Pipeline(runner="DirectRunner"),
+            live_job(options, Settings.from_options(options, live=True), sinks_of(options), raw_store_of(options)),
+        )
     except UserError:
         return False
     return True
