@@ -18,8 +18,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.flink import FlinkCluster, FlinkUnavailableError, cause_in
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import limits_of, live_job, servers_of
-from clickstream.pipeline.live_status import LiveStatus
+from clickstream.pipeline.live import LiveStatus, limits_of, live_job, servers_of
 from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, LiveOptions
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.raw_store import expire_hourly

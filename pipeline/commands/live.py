@@ -16,8 +16,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineS
 from clickstream.io.errors import UserError
 from clickstream.pipeline.argv import given
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import limits_of, live_job, servers_of
-from clickstream.pipeline.live_status import LiveStatus
+from clickstream.pipeline.live import LiveStatus, limits_of, live_job, servers_of
 from clickstream.pipeline.options import KafkaOptions, read_options
 from clickstream.pipeline.raw_store import expire_hourly
 from clickstream.pipeline.runners import (

@@ -28,8 +28,7 @@ from clickstream.pipeline.options import (
 )
 from clickstream.pipeline.output_dir import SHAPING, OutputDir
 from clickstream.pipeline.raw_store import raw_store_of
-from clickstream.pipeline.replay_rows import RefusedRows
-from clickstream.pipeline.replay_to_topic import replay_rows, replay_rows_only, replay_to_topic, rows_summary
+from clickstream.pipeline.replay import RefusedRows, replay_rows, replay_rows_only, replay_to_topic, rows_summary
 from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import dead_letters_of, sinks_of
 from clickstream.transforms import ParseOptions, RawBatch

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from clickstream.io.dataflow import check_google_cloud, check_replaced, explained, quiet_submission
 from clickstream.io.errors import UserError
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import live_job, servers_of
+from clickstream.pipeline.live import live_job, servers_of
 from clickstream.pipeline.options import (
     ClickOptions,
     KafkaOptions,

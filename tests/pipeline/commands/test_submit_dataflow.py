@@ -27,7 +27,7 @@ from clickstream.io.secret_manager import read_secret_version
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.commands import submit_dataflow
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import live_job
+from clickstream.pipeline.live.job import live_job
 from clickstream.pipeline.options import read_options
 from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import sinks_of
@@ -233,7 +233,7 @@ def test_the_package_is_whole(worker) -> None:
     """All that is beside the code: statements, dashboards, the page's and the report's style."""
     said = ask(
         worker,
-        "import clickstream.pipeline.commands.submit_dataflow, clickstream.page.report, clickstream.sql\n"
+        "import clickstream.pipeline.commands.submit_dataflow, clickstream.page.report.write, clickstream.sql\n"
         "from importlib.resources import files\n"
         "print(clickstream.sql.__file__)\n"
         "for folder in ('dashboards', 'page', 'page/static', 'sql'):\n"

@@ -4,7 +4,7 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.live_job import servers_of
+from clickstream.pipeline.live.job import servers_of
 from clickstream.pipeline.options import ClickOptions, KafkaOptions, MetricOptions, job_parser, read_options
 from clickstream.pipeline.options.values import duration, duration_or_off, rollups, whole
 from clickstream.pipeline.settings import Settings, rollups_of

@@ -12,7 +12,7 @@ from clickstream.io.errors import UserError
 from clickstream.pipeline.commands.submit_dataflow import DEFAULTS
 from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import live_job
+from clickstream.pipeline.live.job import live_job
 from clickstream.pipeline.options import job_parser, read_options
 from clickstream.pipeline.options.patterns import numbers, pattern_of
 from clickstream.pipeline.raw_store import raw_store_of

@@ -14,7 +14,7 @@ from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.commands.flink import checkpoint_place
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import live_job
+from clickstream.pipeline.live.job import live_job
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.runners.flink.job import FlinkJob
 from clickstream.pipeline.runners.flink.options import (

@@ -19,7 +19,7 @@ from clickstream.io.errors import UserError
 from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.commands.live import _engine
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import live_job
+from clickstream.pipeline.live.job import live_job
 from clickstream.pipeline.options import read_options
 from clickstream.pipeline.runners.prism import FoundPrism, FoundPrismRunner, find_prism
 from clickstream.pipeline.settings import Settings

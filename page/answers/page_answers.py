@@ -16,9 +16,9 @@ import pyarrow as pa
 from clickstream.io.errors import UserError
 from clickstream.io.results import SUMS_SCHEMA, Group, RowFilter, Store
 from clickstream.page.address import Address
-from clickstream.page.build_view import Asked, Found, step_groups, view_of
-from clickstream.page.row_cache import MOST_ROWS, RowCache
-from clickstream.page.span import Span, span_before, span_of
+from clickstream.page.answers.build_view import Asked, Found, step_groups, view_of
+from clickstream.page.answers.row_cache import MOST_ROWS, RowCache
+from clickstream.page.answers.span import Span, span_before, span_of
 from clickstream.page.view import View
 from clickstream.transforms.answer import Answer, break_down, cover
 

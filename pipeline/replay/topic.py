@@ -34,7 +34,7 @@ from clickstream.io.kafka import (
 )
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
 from clickstream.pipeline.options import KafkaOptions
-from clickstream.pipeline.replay_rows import NOT_NAMED, STILL_REFUSED, WRITTEN, RefusedRow, RefusedRows, is_row
+from clickstream.pipeline.replay.rows import NOT_NAMED, STILL_REFUSED, WRITTEN, RefusedRow, RefusedRows, is_row
 from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import dead_letters_of, sinks_of
 from clickstream.transforms import ParseOptions, RawBatch
