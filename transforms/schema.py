@@ -6,9 +6,9 @@ Everything that crosses a step is one of these four. A step may add columns; it 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from clickstream.transforms.arrays import Int64s
 
 UTC_MS = pa.timestamp("ms", tz="UTC")
 
@@ -39,7 +39,7 @@ class RawBatch(NamedTuple):
 
     values: Sequence[bytes]
     source: str
-    positions: Sequence[int] | npt.NDArray[np.int64]
+    positions: Sequence[int] | Int64s
     record_timestamps: Sequence[int] | None = None
     watermark: int | None = None
     span: Span | None = None

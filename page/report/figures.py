@@ -16,7 +16,8 @@ import orjson
 from clickstream.io.errors import UserError
 from clickstream.io.results import RAW_SHOWN, Rejection
 from clickstream.page.markup import DAY, NICE_SECONDS, utc
-from clickstream.transforms.sketches import Floats, Int64s, Users, UserUnion, merge_histograms, quantile
+from clickstream.transforms.arrays import Floats, Int64s
+from clickstream.transforms.sketches import Users, UserUnion, merge_histograms, quantile
 
 MOST_POINTS = 300
 MOST_HISTOGRAMS = 256  # of a page before they are merged
