@@ -24,15 +24,23 @@ from clickstream.io.errors import UserError
 from clickstream.io.sql import column_types
 from clickstream.transforms.arrays import Int64s
 from clickstream.transforms.memo import Memo
+from clickstream.transforms.schema import RESULT_COLUMNS
 
 Columns = list[list[Any]]
 
 METRICS_KEY = ("window_start", "url_hash", "country")
-METRICS_COLUMNS = (
-    *("window_start", "window_end", "url_hash", "url", "country", "clicks", "unique_users"),
-    *("time_spent_seconds", "timed_clicks", "avg_time_spent", "median_time_spent", "p90_time_spent"),
-    *("time_spent_histogram", "sessions", "bounces", "users_theta", "users_sketch", "version"),
-)
+_TYPES = {
+    "time": column_types.TIME,
+    "url": column_types.text(),
+    "country": column_types.text(128),
+    "count": sa.BigInteger(),
+    "seconds": column_types.DOUBLE,
+    "histogram": column_types.JSON,
+    "theta": sa.BigInteger(),
+    "hashes": column_types.JSON,
+}
+_NAMES = [column.name for column in RESULT_COLUMNS]
+METRICS_COLUMNS = (*_NAMES[: _NAMES.index("url")], "url_hash", *_NAMES[_NAMES.index("url") :])
 DETAIL_LENGTH = 2000
 _SECONDS = "%Y-%m-%d %H:%M:%S"
 _SPECIAL = "'\\\0\n\r\x1a"  # not `"`, which stands for itself between single quotes; JSON is full of it
@@ -41,21 +49,12 @@ _LONGEST_KNOWN = 512
 
 def page_metrics_table(name: str = "page_metrics") -> sa.Table:
     """The table of result rows: one per window, URL and country. Times are UTC; the key holds the URL's hash."""
+    columns = {each.name: sa.Column(each.name, _TYPES[each.holds], nullable=not each.always) for each in RESULT_COLUMNS}
+    columns["url_hash"] = sa.Column("url_hash", column_types.KEY, nullable=False)
     table = sa.Table(
         check_name(name),
         sa.MetaData(),
-        *(sa.Column(time, column_types.TIME, nullable=False) for time in ("window_start", "window_end")),
-        sa.Column("url_hash", column_types.KEY, nullable=False),
-        sa.Column("url", column_types.text(), nullable=False),
-        sa.Column("country", column_types.text(128), nullable=False),
-        *(sa.Column(count, sa.BigInteger, nullable=False) for count in ("clicks", "unique_users")),
-        sa.Column("time_spent_seconds", column_types.DOUBLE, nullable=False),
-        sa.Column("timed_clicks", sa.BigInteger, nullable=False),
-        *(sa.Column(time, column_types.DOUBLE) for time in ("avg_time_spent", "median_time_spent", "p90_time_spent")),
-        sa.Column("time_spent_histogram", column_types.JSON),
-        *(sa.Column(count, sa.BigInteger) for count in ("sessions", "bounces", "users_theta")),
-        sa.Column("users_sketch", column_types.JSON),
-        sa.Column("version", sa.BigInteger, nullable=False),
+        *map(columns.__getitem__, METRICS_COLUMNS),
         sa.PrimaryKeyConstraint(*METRICS_KEY),
         sqlite_with_rowid=False,
         **column_types.MYSQL,
