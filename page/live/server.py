@@ -81,7 +81,7 @@ class _Tabs:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._shown: OrderedDict[Address, View] = OrderedDict()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     async def clicks(self, request: Request) -> Response:
         return await run_in_threadpool(self._clicks, request)
@@ -118,7 +118,7 @@ class _Tabs:
         return HTMLResponse(clicks_page(view, took_seconds=time.monotonic() - began))
 
     def _remember(self, view: View) -> None:
-        with self._turn:
+        with self._lock:
             self._shown.pop(view.address, None)
             self._shown[view.address] = view
             if len(self._shown) > _REMEMBERED:
