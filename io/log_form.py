@@ -87,10 +87,10 @@ def form_of(path: str) -> LogForm:
     form = LogForm()
     try:
         with _opened(path) as handle:
-            stored = _read(handle, _TAR_PLACE + len(_TAR))
+            stored = read_exactly(handle, _TAR_PLACE + len(_TAR))
         form = form._replace(packed=next((kind for magic, kind in _PACKED.items() if stored.startswith(magic)), ""))
         with open_text(path, form) as handle:
-            head = _read(handle, _HEAD_BYTES)
+            head = read_exactly(handle, _HEAD_BYTES)
             _refuse_foreign(path, head)
             form = form._replace(encoding=_encoding_of(head))
         with open_text(path, form) as handle:
@@ -142,7 +142,7 @@ class _AsUtf8(io.RawIOBase):
         return len(given)
 
 
-def _read(handle: Any, count: int) -> bytes:
+def read_exactly(handle: Any, count: int) -> bytes:
     """So many bytes, fewer at the end of the file only."""
     parts = []
     while count and (part := bytes(handle.read(count))):
@@ -168,9 +168,9 @@ def _encoding_of(head: bytes) -> str:
 
 
 def _is_in_lines(handle: Any) -> bool:
-    head = _read(handle, _HEAD_BYTES)
+    head = read_exactly(handle, _HEAD_BYTES)
     if b"\n" not in head:  # the first record may be a long one
-        head += _read(handle, _LONG_HEAD_BYTES)
+        head += read_exactly(handle, _LONG_HEAD_BYTES)
     text = head.lstrip(_BEFORE)
     if text.startswith(b"[") and text[1:].lstrip(_BEFORE)[:1] in (b"{", b"]", b""):
         return False

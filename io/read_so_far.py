@@ -11,7 +11,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from clickstream.io.files import LogFile, first_value, open_behind
-from clickstream.io.log_form import UNREADABLE, LogForm, form_of
+from clickstream.io.log_form import UNREADABLE, LogForm, form_of, read_exactly
 from clickstream.transforms.schema import RawBatch
 
 _HEAD_BYTES = 4096
@@ -147,7 +147,7 @@ def _new_from(path: str, form: LogForm, last: LastLine) -> int | None:
     A line that had no end then, and goes on now, is new from its beginning. The same of values that have no lines.
     """
     with open_behind(path, last.start, form) as handle:
-        if _digest(_exactly(handle, last.length)) != last.digest:
+        if _digest(read_exactly(handle, last.length)) != last.digest:
             return None
         if not form.in_lines:
             return _value_from(path, form, last)
@@ -157,7 +157,7 @@ def _new_from(path: str, form: LogForm, last: LastLine) -> int | None:
         if more.strip():
             return last.start
         behind = last.end + len(more)
-        return behind if _exactly(handle, 1) else -1
+        return behind if read_exactly(handle, 1) else -1
 
 
 def _value_from(path: str, form: LogForm, last: LastLine) -> int:
@@ -171,21 +171,12 @@ def _value_from(path: str, form: LogForm, last: LastLine) -> int:
 
 def _line(file: LogFile, last: LastLine) -> bytes:
     with open_behind(file.path, last.start, file.form) as handle:
-        return _exactly(handle, last.length)
+        return read_exactly(handle, last.length)
 
 
 def _read(path: str, form: LogForm, count: int) -> bytes:
     with open_behind(path, 0, form) as handle:
-        return _exactly(handle, count)
-
-
-def _exactly(handle: Any, count: int) -> bytes:
-    """So many bytes, fewer at the end of the file only."""
-    parts = []
-    while count and (part := bytes(handle.read(count))):
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
+        return read_exactly(handle, count)
 
 
 def _digest(text: bytes) -> bytes:
