@@ -173,8 +173,14 @@ def _is_in_lines(handle: Any) -> bool:
         head += read_exactly(handle, _LONG_HEAD_BYTES)
     text = head.lstrip(_BEFORE)
     if text.startswith(b"[") and text[1:].lstrip(_BEFORE)[:1] in (b"{", b"]", b""):
-        return False
+        return _is_odd_line(text)
     return not (text.startswith(b"\x1e") or (text.startswith(b"{") and _goes_beside_lines(text)))
+
+
+def _is_odd_line(text: bytes) -> bool:
+    """Whether the array that the text begins with is a bad record: whole in its line, with objects in the next ones."""
+    line, _, behind = text.partition(b"\n")
+    return behind.lstrip()[:1] == b"{" and _is_json(line)
 
 
 def _goes_beside_lines(text: bytes) -> bool:
@@ -186,8 +192,12 @@ def _goes_beside_lines(text: bytes) -> bool:
         return cutter.is_open and b"\n" in text and line.rstrip()[-1:] in (b"{", b"[", b",")
     if b"\n" not in first.text and line[len(first.text) :].lstrip(b" \t\r,")[:1] not in (b"{", b"\x1e"):
         return False
+    return _is_json(first.text)
+
+
+def _is_json(text: bytes) -> bool:
     try:
-        msgspec.json.decode(first.text, type=msgspec.Raw)
+        msgspec.json.decode(text, type=msgspec.Raw)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
     return True

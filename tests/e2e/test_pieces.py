@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from e2e.live_harness import FEW
 from e2e.test_batch import document_rows, stored_rows
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from local_time import local_period
 from oracle import expected_rows, read_click
@@ -84,7 +84,12 @@ def cuts(draw) -> tuple[list[list[bytes]], list[list[float]]]:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=False)
+@settings(  # a failing cut isn't shrunk: each try is a few whole runs
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 @given(cut=cuts(), renamed=st.booleans(), in_bytes=st.booleans())
 def test_however_a_log_is_cut_the_rows_are_those_of_one_run(tmp_path_factory, policy, cut, renamed, in_bytes) -> None:
     """Files grow from run to run, in the middle of a line too, and are rotated: renamed, and packed, between two runs."""

@@ -275,9 +275,11 @@ def test_a_held_lock_is_waited_for(connection, sql_server, ask):
     try:
         holder = sql_server.connect(connection.database, autocommit=False)
         holder.cursor().execute("SELECT * FROM page_metrics FOR UPDATE")
-        threading.Timer(1.6, holder.rollback).start()
+        release = threading.Timer(1.6, holder.rollback)
+        release.start()
         retries = []
         write(connection, [metric(version=2)], on_retry=lambda: retries.append(1))
+        release.join()
         assert retries
         assert ask("SELECT version FROM page_metrics") == [(2,)]
         holder.cursor().execute("SELECT * FROM page_metrics FOR UPDATE")
