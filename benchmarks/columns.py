@@ -8,20 +8,19 @@ import sys
 import apache_beam as beam
 
 from clickstream.io.files import ReadClickLogs
-from clickstream.pipeline.options import MetricOptions, read_options
-from clickstream.pipeline.settings import measure_step, parse_options
+from clickstream.pipeline.options import read_options
+from clickstream.pipeline.settings import Settings
 from clickstream.transforms import AggregateByPage, ParseClicks
 
 
 def main(path: str, *argv: str) -> None:
     """Makes the rows and throws them away."""
     options = read_options(argv)
-    metrics = options.view_as(MetricOptions)
-    shards = metrics.shards or 1
-    aggregate = AggregateByPage(metrics.window_seconds, shards, sketch_size=metrics.sketch_size)
+    settings = Settings.from_options(options)
+    aggregate = AggregateByPage(settings.window_seconds, settings.measure.shards, sketch_size=settings.sketch_size)
     with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
-        parsed = pipeline | ReadClickLogs(path) | ParseClicks(parse_options(options))
-        rows = parsed.clicks | measure_step(options, shards=shards) | aggregate
+        parsed = pipeline | ReadClickLogs(path) | ParseClicks(settings.parse)
+        rows = parsed.clicks | settings.measure_step() | aggregate
         rows | "Rows" >> beam.Map(lambda table: table.num_rows)
 
 

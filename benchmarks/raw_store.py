@@ -30,7 +30,7 @@ from clickstream.io.raw.write import WriteRawClicks
 from clickstream.io.sample import SampleOptions, sample_records, write_log
 from clickstream.pipeline.options import read_options
 from clickstream.pipeline.raw_store import needed_raw_store, set_up_raw_store
-from clickstream.pipeline.settings import quiet_beam
+from clickstream.pipeline.runners import quiet_beam
 from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, ParseOptions, RawBatch
 from clickstream.transforms.parse.clicks import parse_clicks
 

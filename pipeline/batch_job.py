@@ -22,21 +22,15 @@ from clickstream.io.results import RowFilter, read_sql_rows
 from clickstream.page.report import RunCounts, write_report
 from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, Output, wire
-from clickstream.pipeline.options import LogOptions, MetricOptions
+from clickstream.pipeline.options import LogOptions
 from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
 from clickstream.pipeline.pieces import Pieces, pieces_of
 from clickstream.pipeline.row_settings import check_settings, note_kept_clicks
-from clickstream.pipeline.settings import (
-    measure_step,
-    mendable_errors,
-    parse_options,
-    quiet_beam,
-    rollups_of,
-    runner_of,
-)
+from clickstream.pipeline.runners import mendable_errors, quiet_beam, runner_of
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks, names_servers, sinks_of
 from clickstream.pipeline.summary import ProgressLine, print_server_summary, print_summary
-from clickstream.transforms import CutByWindow, ParseClicks, ParseOptions, Periods, SumByPage
+from clickstream.transforms import ParseClicks, ParseOptions, SumByPage
 from clickstream.transforms.restate import WindowChange
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
@@ -76,18 +70,19 @@ def run_batch(
         UserError: Something that the user can mend.
     """
     quiet_beam()
-    files = match_logs(pattern)
-    sinks = sinks_of(options)
+    settings = Settings.from_options(options)
+    files, sinks = match_logs(pattern), sinks_of(options)
     sinks.set_up()
-    check_settings(options, sinks, note=True)
+    check_settings(options, settings, sinks, note=True)
     note_kept_clicks(options, sinks)
+    settings = settings if parse is None else replace(settings, parse=parse)
     with (
         tempfile.TemporaryDirectory(prefix="clickstream-") as folder,
-        pieces_of(options, sinks, files) as pieces,
+        pieces_of(options, settings, sinks, files) as pieces,
     ):
         files = files if pieces.unread is None else pieces.unread.files
         job = batch_job(options, output, pieces, Path(folder), files)
-        job = replace(job, parse=ParseClicks(_by_headers(parse or parse_options(options), files)))
+        job = replace(job, parse=ParseClicks(_by_headers(settings.parse, files)))
         try:
             counts = _run(options, job, Path(folder), files) if files else Counts(0, 0, 0)
         finally:  # where it failed; else there are none
@@ -96,7 +91,7 @@ def run_batch(
         changes = pieces.complete(Path(folder))
         embedded = sinks.sql is not None and sinks.sql.is_sqlite
         if embedded and not pieces.is_first and (counts.read or pieces.unfinished):
-            _write_bulk_files(options, output, sinks)
+            _write_bulk_files(output, sinks)
     return BatchRun(counts, pieces.unread.unchanged if pieces.unread else 0, changes)
 
 
@@ -134,21 +129,22 @@ def batch_job(
     options: PipelineOptions, output: OutputDir, pieces: Pieces, folder: Path, files: Sequence[LogFile]
 ) -> Job:
     """The job's steps: to the servers that are named, or embedded, to the same tables and documents that they would get."""
-    metrics, sinks = options.view_as(MetricOptions), pieces.sinks
+    settings, sinks = pieces.settings, pieces.sinks
+    embedded = sinks.sql is not None and sinks.sql.is_sqlite
 
-    def output_of(name: str, periods: Periods | None) -> Output:
-        sum_up = SumByPage(metrics.window_seconds, sketch_size=metrics.sketch_size, periods=periods)
+    def output_of(name: str, sum_up: SumByPage) -> Output:
         bulk_file = None
-        if sinks.sql is not None and sinks.sql.is_sqlite and pieces.is_first:
+        if embedded and pieces.is_first:
             bulk_file = WriteBulkFile(str(output.bulk_file(name).absolute()), rolled_up(sinks.index, name))
         return Output(sum_up, sinks.write_rows(name), bulk_file)
 
+    sums = {periods.name if periods else "": settings.sum_up(periods) for periods in settings.sums}
     return Job(
         read=ReadClickLogs(logs=files),
-        parse=ParseClicks(parse_options(options)),
-        measure=measure_step(options, shards=metrics.shards or 1),
-        cut=CutByWindow(metrics.window_seconds, metrics.shards or 1),
-        outputs={"": output_of("", None)} | {p.name: output_of(p.name, p) for p in rollups_of(options)},
+        parse=ParseClicks(settings.parse),
+        measure=settings.measure_step(),
+        cut=settings.cut(),
+        outputs={name: output_of(name, sum_up) for name, sum_up in sums.items()},
         write_dead_letters=sinks.write_dead_letters(options),
         store_raw=_keep(pieces),
         note_progress=NoteProgress(str(folder / "progress")),
@@ -163,9 +159,9 @@ def _keep(pieces: Pieces) -> beam.PTransform | None:
     return pieces.connection and WriteRawClicks(pieces.connection)
 
 
-def _write_bulk_files(options: PipelineOptions, output: OutputDir, sinks: Sinks) -> None:
+def _write_bulk_files(output: OutputDir, sinks: Sinks) -> None:
     """Writes what Elasticsearch would get of all runs together."""
-    for name in ("", *(periods.name for periods in rollups_of(options))):
+    for name in ("", *sinks.rollups):
         rows = read_sql_rows(sinks.table(name), RowFilter(), PAGE_METRICS_SCHEMA.names)
         write_bulk_file(output.bulk_file(name), rows, rolled_up(sinks.index, name))
 

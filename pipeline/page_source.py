@@ -43,14 +43,14 @@ class PageSource:
     ) -> None:
         self.time_zone = time_zone
         self._stores = stores
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._answers: PageAnswers | None = None
         self._dead_letters = dead_letters
         self._health = health
 
     def view(self, address: Address, wait_seconds: float | None = None) -> View:
         """What the first tab shows of an address."""
-        with self._turn:
+        with self._lock:
             if self._answers is None:
                 self._answers = PageAnswers(self._stores(), self.time_zone)
         return self._answers.view(address, wait_seconds=WAIT_SECONDS if wait_seconds is None else wait_seconds)

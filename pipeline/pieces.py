@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,9 @@ from clickstream.io.raw import BUCKET_MS, LeaseTakenError, RawStore, RawStoreCon
 from clickstream.io.raw.files import FileRawStore, FileRawStoreConnection, NotePiece, Piece, read_piece
 from clickstream.io.read_so_far import KnownLog, Unread, unread_of
 from clickstream.io.sql import SqlConnection, delete_dead_letters
-from clickstream.pipeline.options import MetricOptions
 from clickstream.pipeline.raw_store import opened, raw_store_of, set_up_raw_store
-from clickstream.pipeline.restating import Restating, around_ms, leased, stretches
-from clickstream.pipeline.settings import rollups_of
+from clickstream.pipeline.restating import Restating, leased, stretches
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks
 from clickstream.transforms.restate import OnlyWhole, WindowChange, reached
 
@@ -31,7 +30,7 @@ class Pieces:
     """What one run adds to earlier ones.
 
     Attributes:
-        options, sinks: Of the run.
+        options, settings, sinks: Of the run.
         connection: The store of clicks; None: there is none, and each run stands alone.
         unread: What there is to read; None: all that is named.
         earlier: Buckets that held clicks before the run, and their marks.
@@ -39,6 +38,7 @@ class Pieces:
     """
 
     options: PipelineOptions
+    settings: Settings
     sinks: Sinks
     connection: RawStoreConnection | None = None
     unread: Unread | None = None
@@ -57,7 +57,7 @@ class Pieces:
 
     def only_whole(self) -> OnlyWhole | None:
         """Keeps rows back that need earlier clicks too."""
-        return OnlyWhole(list(self.earlier), BUCKET_MS, around_ms(self.options)) if self.earlier else None
+        return OnlyWhole(list(self.earlier), BUCKET_MS, self.settings.around_ms) if self.earlier else None
 
     def note_piece(self, folder: Path) -> NotePiece | None:
         """Tells what was kept and read, in a temporary folder."""
@@ -93,9 +93,9 @@ class Pieces:
 
     def _shared(self, touched: Sequence[int]) -> list[int]:
         """Those of the run's buckets in whose reach there are earlier clicks: at least those whose rows `only_whole` keeps back."""
-        longest = self.options.view_as(MetricOptions).window_seconds * 1000
-        longest = max(longest, _LONGEST_PERIOD_MS if rollups_of(self.options) else 0)
-        reach, starts = around_ms(self.options) + longest, np.array(touched, np.int64)
+        longest = self.settings.window_seconds * 1000
+        longest = max(longest, _LONGEST_PERIOD_MS if self.settings.rollups else 0)
+        reach, starts = self.settings.around_ms + longest, np.array(touched, np.int64)
         near = reached(
             np.array(sorted(self.earlier or ()), np.int64), BUCKET_MS, starts - reach, starts + BUCKET_MS + reach
         )
@@ -104,15 +104,15 @@ class Pieces:
     def _restate(self, buckets: Sequence[int]) -> list[WindowChange]:
         if not buckets or self.connection is None:
             return []
-        work = Restating(self.options, self.connection, self.sinks, write=True)
+        work = Restating(self.options, self.settings, self.connection, self.sinks, write=True)
         # Of a store in files the lease is held all along.
         with nullcontext() if self.files else _waited_for(work):
-            covered = stretches(buckets, around_ms(self.options))
+            covered = stretches(buckets, self.settings.around_ms)
             return [change for stretch in covered for change in work.run(*stretch)]
 
 
 @contextmanager
-def pieces_of(options: PipelineOptions, sinks: Sinks, files: Sequence[LogFile]) -> Iterator[Pieces]:
+def pieces_of(options: PipelineOptions, settings: Settings, sinks: Sinks, files: Sequence[LogFile]) -> Iterator[Pieces]:
     """What the run adds, from what is kept of earlier ones; while the block lasts, no other run adds to the same files.
 
     Raises:
@@ -120,16 +120,17 @@ def pieces_of(options: PipelineOptions, sinks: Sinks, files: Sequence[LogFile]) 
     """
     connection = raw_store_of(options)
     if connection is None:
-        yield Pieces(options, sinks)
+        yield Pieces(options, settings, sinks)
         return
     set_up_raw_store(connection)
     with opened(connection) as store:
         if isinstance(store, FileRawStore):
             with store.lease():
                 store.sweep()
-                yield _pieces(options, sinks, connection, store, unread_of(files, store.known_logs()))
+                unread = unread_of(files, store.known_logs())
+                yield _added(Pieces(options, settings, sinks, connection, unread), store)
         else:
-            yield _pieces(options, sinks, connection, store, None)
+            yield _added(Pieces(options, settings, sinks, connection), store)
 
 
 @contextmanager
@@ -148,10 +149,9 @@ def _waited_for(work: Restating) -> Iterator[None]:
         yield
 
 
-def _pieces(
-    options: PipelineOptions, sinks: Sinks, connection: RawStoreConnection, store: RawStore, unread: Unread | None
-) -> Pieces:
+def _added(pieces: Pieces, store: RawStore) -> Pieces:
+    """With what the store held before."""
     buckets = store.buckets()
     # Of another store, which a live job may fill too, all buckets may be new.
-    unfinished = frozenset(bucket.start_ms for bucket in buckets if bucket.is_new) if unread else frozenset()
-    return Pieces(options, sinks, connection, unread, {b.start_ms: b.changed for b in buckets}, unfinished)
+    unfinished = frozenset(bucket.start_ms for bucket in buckets if bucket.is_new) if pieces.unread else frozenset()
+    return replace(pieces, earlier={b.start_ms: b.changed for b in buckets}, unfinished=unfinished)

@@ -13,20 +13,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.raw import BUCKET_MS, RawStore, RawStoreConnection, ReadRawClicks
 from clickstream.io.results import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
-from clickstream.pipeline.options import MetricOptions
 from clickstream.pipeline.output_dir import rolled_up
 from clickstream.pipeline.raw_store import needed_raw_store, opened, set_up_raw_store
 from clickstream.pipeline.row_settings import check_settings
-from clickstream.pipeline.settings import (
-    longest_periods,
-    measure_step,
-    mendable_errors,
-    quiet_beam,
-    rollups_of,
-    runner_of,
-)
+from clickstream.pipeline.runners import mendable_errors, quiet_beam, runner_of
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks, sinks_of
-from clickstream.transforms import CutByWindow, Periods, SumByPage
+from clickstream.transforms import Periods
 from clickstream.transforms.restate import RestateRows, WindowChange
 
 _SLICE_MS = 86_400_000  # so that a day's clicks are in memory at once, not a year's
@@ -37,7 +30,8 @@ class Restating:
     """What is computed again, and how.
 
     Attributes:
-        options: The job's: windows, time spent and roll-ups must be those of the published rows.
+        options: The job's.
+        settings: What is computed: windows, time spent and roll-ups must be those of the published rows.
         store: The raw clicks.
         sinks: Where rows are published.
         write: Whether what differs is written.
@@ -47,6 +41,7 @@ class Restating:
     """
 
     options: PipelineOptions
+    settings: Settings
     store: RawStoreConnection
     sinks: Sinks
     write: bool
@@ -60,24 +55,19 @@ class Restating:
         Raises:
             UserError: Something that the user can mend.
         """
-        first, end = self._whole(start_ms)[0], self._whole(end_ms - 1)[1]
+        whole = self.settings.bounds_ms
+        first, end = whole(start_ms)[0], whole(end_ms - 1)[1]
         changes: list[WindowChange] = []
         while first < end:
-            until = min(self._whole(first + _SLICE_MS - 1)[1], end)
+            until = min(whole(first + _SLICE_MS - 1)[1], end)
             changes += self._run(first, until)
             first = until
         return sorted(changes)
 
-    def _whole(self, millis: int) -> tuple[int, int]:
-        """The longest window or period that holds a time."""
-        longest, window = longest_periods(self.options), self.options.view_as(MetricOptions).window_seconds * 1000
-        start = millis // window * window
-        return (start, start + window) if longest is None else longest.bounds(millis)
-
     def _run(self, start_ms: int, end_ms: int) -> list[WindowChange]:
         quiet_beam()
         if self.sinks.elasticsearch is not None:
-            for periods in (None, *rollups_of(self.options)):
+            for periods in self.settings.sums:
                 refresh(self.sinks.elasticsearch, rolled_up(self.sinks.index, _name(periods)))
         with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, mendable_errors():
             pipeline = beam.Pipeline(runner=runner_of(self.options), options=self.options)
@@ -87,22 +77,20 @@ class Restating:
         return [WindowChange(**json.loads(line)) for line in lines]
 
     def _wire(self, pipeline: beam.Pipeline, start_ms: int, end_ms: int, note: str) -> None:
-        metrics, measure = self.options.view_as(MetricOptions), measure_step(self.options)
-        read = ReadRawClicks(self.store, start_ms, end_ms, around_ms(self.options), self.without_user)
+        settings = self.settings
+        read = ReadRawClicks(self.store, start_ms, end_ms, settings.around_ms, self.without_user)
         clicks = pipeline | "ReadRawClicks" >> read
-        measured = clicks | "MeasureTimeSpent" >> measure
-        partials = measured | "CutByWindow" >> CutByWindow(metrics.window_seconds, metrics.shards or 1)
-        for periods in (None, *rollups_of(self.options)):
-            rows = partials | f"SumByPage{_name(periods)}" >> SumByPage(
-                metrics.window_seconds, sketch_size=metrics.sketch_size, periods=periods
-            )
+        measured = clicks | "MeasureTimeSpent" >> settings.measure_step()
+        partials = measured | "CutByWindow" >> settings.cut()
+        for periods in self.settings.sums:
+            rows = partials | f"SumByPage{_name(periods)}" >> settings.sum_up(periods)
             self._compare(pipeline, rows, periods, (start_ms, end_ms), note)
 
     def _compare(
         self, pipeline: beam.Pipeline, rows: Any, periods: Periods | None, within: tuple[int, int], note: str
     ) -> None:
         name = _name(periods)
-        length = None if periods or self.changing else self.options.view_as(MetricOptions).window_seconds
+        length = None if periods or self.changing else self.settings.window_seconds
         published = {
             store: pipeline | f"Read {store}" >> ReadPublishedRows(reader, *within, length)
             for store, reader in self._readers(name).items()
@@ -133,7 +121,7 @@ class Restating:
         return readers
 
     def _fewer(self, periods: Periods | None) -> Mapping[int, int]:
-        window = self.options.view_as(MetricOptions).window_seconds * 1000
+        window = self.settings.window_seconds * 1000
         found: dict[int, int] = {}
         for millis in self.fewer:
             start = millis // window * window if periods is None else periods.bounds(millis)[0]
@@ -147,12 +135,13 @@ def begin(options: PipelineOptions, *, write: bool, without_user: str | None = N
     Raises:
         UserError: No raw store is named, a store can't be reached, or has another schema.
     """
-    work = Restating(options, needed_raw_store(options), sinks_of(options), write=write, without_user=without_user)
+    settings, store, sinks = Settings.from_options(options), needed_raw_store(options), sinks_of(options)
+    work = Restating(options, settings, store, sinks, write=write, without_user=without_user)
     if write:
-        work.sinks.set_up()
-        set_up_raw_store(work.store)
+        sinks.set_up()
+        set_up_raw_store(store)
     if check:
-        check_settings(options, work.sinks, note=write)
+        check_settings(options, settings, sinks, note=write)
     return work
 
 
@@ -161,12 +150,6 @@ def leased(work: Restating) -> Iterator[RawStore]:
     """The open store, in nobody else's hands meanwhile."""
     with opened(work.store) as store, store.lease():
         yield store
-
-
-def around_ms(options: PipelineOptions) -> int:
-    """How far around a click it changes others' figures."""
-    measure = measure_step(options)
-    return measure.session_gap_seconds * 1000 if measure.policy.name == "dwell" else 0
 
 
 def stretches(buckets: Iterable[int], around_ms: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from clickstream.io.raw.files import FileRawStore, FileRawStoreConnection
 from clickstream.pipeline.options import ClickOptions, MetricOptions, OutputOptions, RawStoreOptions
 from clickstream.pipeline.output_dir import embedded_results, rolled_up
 from clickstream.pipeline.raw_store import opened, raw_store_of
-from clickstream.pipeline.settings import measure_step, user_key
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks, elasticsearch_of, server_of
 from clickstream.transforms.parse import Pseudonyms
 
@@ -28,11 +28,10 @@ class _Place(NamedTuple):
     found: dict[str, str]
 
 
-def shaping(options: PipelineOptions, rollup: str = "") -> dict[str, str]:
+def shaping(options: PipelineOptions, settings: Settings, rollup: str = "") -> dict[str, str]:
     """The settings that shape rows of windows, or of a roll-up, by the options' names. Of the pseudonyms' key a check value."""
     metrics, clicks = options.view_as(MetricOptions), options.view_as(ClickOptions)
-    measure, key = measure_step(options), user_key(options)
-    dwells = measure.policy.name == "dwell"
+    measure, key, dwells = settings.measure, settings.parse.user_key, settings.dwells
     once = dwells if measure.deduplicate is None else measure.deduplicate
     found = {
         "window_seconds": str(metrics.window_seconds),
@@ -49,14 +48,14 @@ def shaping(options: PipelineOptions, rollup: str = "") -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def check_settings(options: PipelineOptions, sinks: Sinks, *, note: bool) -> None:
+def check_settings(options: PipelineOptions, settings: Settings, sinks: Sinks, *, note: bool) -> None:
     """Compares the settings with those of the rows that are there; notes those that nobody has noted, if asked.
 
     Raises:
         UserError: One differs: both values, and what to do; or a store can't be reached.
     """
     for place in list(_places(sinks)):
-        wanted = shaping(options, place.rollup)
+        wanted = shaping(options, settings, place.rollup)
         if differing := [name for name in (*wanted, *place.found) if _differs(name, wanted, place.found)]:
             raise _refusal(place, differing[0], wanted)
         if note:
@@ -80,14 +79,14 @@ def check_url_setting(options: PipelineOptions) -> None:
             raise _refusal(place, "url_normalisation", {"url_normalisation": asked})
 
 
-def change_settings(options: PipelineOptions, sinks: Sinks) -> None:
+def change_settings(options: PipelineOptions, settings: Settings, sinks: Sinks) -> None:
     """Notes the settings, whatever was noted before: the rows are restated."""
     for rollup in ("", *sinks.rollups):
         _note(
             sinks,
             rollup,
             {"session_gap": "", "hash_user_ids": "", "tracking_parameters": "", "event_format": ""}
-            | shaping(options, rollup),
+            | shaping(options, settings, rollup),
             anew=True,
         )
 

@@ -1,16 +1,13 @@
-"""What batch and live jobs share: which runner, which clicks count, and how a worker's error reaches the user."""
+"""What a job computes: which clicks count, how their time is measured, and what it's summed up to."""
 
-import logging
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.worker import sdk_worker
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from clickstream.io.errors import UserError, user_error_in
+from clickstream.io.errors import UserError
 from clickstream.io.secrets import check_secret_reference, resolve_secret
 from clickstream.pipeline.options import (
     ClickOptions,
@@ -20,53 +17,113 @@ from clickstream.pipeline.options import (
     event_format_of,
     tracking_of,
 )
-from clickstream.transforms import METRIC_COLUMNS, MeasureTimeSpent, ParseOptions, Periods, TimeSpentPolicy
+from clickstream.transforms import (
+    METRIC_COLUMNS,
+    CutByWindow,
+    MeasureTimeSpent,
+    ParseOptions,
+    Periods,
+    SumByPage,
+    TimeSpentPolicy,
+)
 from clickstream.transforms.parse import ALL_COLUMNS, Pseudonyms
 
 _LIVE_MAX_AGE_SECONDS = 7 * 86_400.0
 
 
-def runner_of(options: PipelineOptions) -> str:
-    """The runner of a bounded job. See docs/decisions/0002: DirectRunner would choose its engine by what it finds on the machine."""
-    runner = options.view_as(StandardOptions).runner
-    return "FnApiRunner" if runner in (None, "DirectRunner") else str(runner)
+@dataclass(frozen=True)
+class Settings:
+    """What a job computes.
+
+    Attributes:
+        parse: What counts as a click.
+        measure: How the time spent is measured.
+        sketch_size: How many hashes of users a row keeps at most; 0: none.
+        rollups: What windows are rolled up to, the shorter first.
+    """
+
+    parse: ParseOptions
+    measure: MeasureTimeSpent
+    sketch_size: int
+    rollups: tuple[Periods, ...]
+
+    @classmethod
+    def from_options(cls, options: PipelineOptions, *, live: bool = False) -> "Settings":
+        """Reads them, once a job.
+
+        Raises:
+            UserError: Options contradict each other, there is no such time zone, or the key of the pseudonyms is missing or none.
+        """
+        measure, rollups = _measure(options, live=live), rollups_of(options)
+        parse = _parse(options, measure, next(reversed(rollups), None), live=live)
+        return cls(parse, measure, options.view_as(MetricOptions).sketch_size, rollups)
+
+    @property
+    def window_seconds(self) -> int:
+        """The length of windows."""
+        return self.measure.window_seconds
+
+    @property
+    def dwells(self) -> bool:
+        """Whether a click's time ends with its user's next one."""
+        return self.measure.policy.name == "dwell"
+
+    @property
+    def around_ms(self) -> int:
+        """How far around a click it changes others' figures."""
+        return self.measure.session_gap_seconds * 1000 if self.dwells else 0
+
+    @property
+    def sums(self) -> tuple[Periods | None, ...]:
+        """What rows are made of: windows (None), then the roll-ups."""
+        return (None, *self.rollups)
+
+    def measure_step(self) -> MeasureTimeSpent:
+        """The step from clicks to measured ones; anew each time, as Beam ties a step to its graph."""
+        return replace(self.measure)
+
+    def cut(self) -> CutByWindow:
+        """The step from measured clicks to partial sums."""
+        return CutByWindow(self.window_seconds, self.measure.shards)
+
+    def sum_up(self, periods: Periods | None, **when: Any) -> SumByPage:
+        """The step from partial sums to rows of windows, or of a roll-up. `when`: on a stream, see there."""
+        return SumByPage(self.window_seconds, sketch_size=self.sketch_size, periods=periods, **when)
+
+    def bounds_ms(self, millis: int) -> tuple[int, int]:
+        """The longest window or period that holds a time."""
+        longest, window = self.parse.periods, self.window_seconds * 1000
+        start = millis // window * window
+        return (start, start + window) if longest is None else longest.bounds(millis)
 
 
-def on_prism(options: PipelineOptions) -> bool:
-    """Whether a live job runs on Prism: unless another runner is named."""
-    return options.view_as(StandardOptions).runner in (None, "DirectRunner", "PrismRunner")
-
-
-def parse_options(options: PipelineOptions, *, live: bool = False) -> ParseOptions:
-    """What counts as a click, from the command line."""
-    clicks, metrics = options.view_as(ClickOptions), options.view_as(MetricOptions)
+def _parse(options: PipelineOptions, measure: MeasureTimeSpent, longest: Periods | None, *, live: bool) -> ParseOptions:
+    clicks = options.view_as(ClickOptions)
     age = clicks.max_event_age
-    measure = measure_step(options, live=live)
-    dwells = measure.policy.name == "dwell"
     return ParseOptions(
         columns=_columns(options, measure),
         normalise_urls=clicks.url_normalisation == "on",
         tracking=tracking_of(clicks.tracking_parameters),
         max_event_age_seconds=(_LIVE_MAX_AGE_SECONDS if live else None) if age is None else (age or None),
         max_clock_skew_seconds=clicks.max_clock_skew or None,
-        window_seconds=metrics.window_seconds,
+        window_seconds=measure.window_seconds,
         allowed_lateness_seconds=measure.allowed_lateness_seconds,
-        session_gap_seconds=measure.session_gap_seconds if dwells else 0,
-        periods=longest_periods(options),
+        session_gap_seconds=measure.session_gap_seconds if measure.policy.name == "dwell" else 0,
+        periods=longest,
         user_key=user_key(options),
         event_format=event_format_of(clicks.event_format),
     )
 
 
 def _columns(options: PipelineOptions, measure: MeasureTimeSpent) -> tuple[str, ...]:
-    if keeps_raw_clicks(options):
+    if _keeps_raw_clicks(options):
         return ALL_COLUMNS
     reported = ("session_end", "time_spent")  # read by that policy only
     columns = tuple(name for name in METRIC_COLUMNS if measure.policy.name == "reported" or name not in reported)
     return (*columns, "row_key") if measure.needs_row_key else columns
 
 
-def keeps_raw_clicks(options: PipelineOptions) -> bool:
+def _keeps_raw_clicks(options: PipelineOptions) -> bool:
     """Whether clicks are kept whole in a raw store, each once; in files they are kept as they are counted."""
     return options.view_as(RawStoreOptions).raw_store not in (None, "none", "files")
 
@@ -99,8 +156,7 @@ def user_key(options: PipelineOptions) -> Callable[[], str] | None:
     return partial(resolve_secret, reference)
 
 
-def measure_step(options: PipelineOptions, *, live: bool = False, shards: int = 1) -> MeasureTimeSpent:
-    """How the time spent is measured, from the command line."""
+def _measure(options: PipelineOptions, *, live: bool) -> MeasureTimeSpent:
     metrics = options.view_as(MetricOptions)
     return MeasureTimeSpent(
         TimeSpentPolicy.from_text(metrics.time_spent),
@@ -108,20 +164,20 @@ def measure_step(options: PipelineOptions, *, live: bool = False, shards: int = 
         deduplicate=_deduplicate(options),
         window_seconds=metrics.window_seconds,
         allowed_lateness_seconds=int(metrics.allowed_lateness) if live else 0,
-        shards=shards,
+        shards=metrics.shards or 1,
     )
 
 
 def _deduplicate(options: PipelineOptions) -> bool | None:
     """With a raw store always: that holds a click once, and what is computed from it must be the same."""
-    asked, kept = options.view_as(MetricOptions).deduplicate, keeps_raw_clicks(options)
+    asked, kept = options.view_as(MetricOptions).deduplicate, _keeps_raw_clicks(options)
     if asked == "off" and kept:
         message = "--deduplicate=off counts equal clicks twice, which a raw store holds once: leave out one of --deduplicate and --raw_store."
         raise UserError(message)
     return asked == "row_key" or kept if asked or kept else None
 
 
-def rollups_of(options: PipelineOptions) -> list[Periods]:
+def rollups_of(options: PipelineOptions) -> tuple[Periods, ...]:
     """The roll-ups, the shorter first.
 
     Raises:
@@ -135,74 +191,4 @@ def rollups_of(options: PipelineOptions) -> list[Periods]:
     except ValueError as error:
         message = f"--rollups={metrics.rollups} --time_zone={metrics.time_zone}: {error}."
         raise UserError(message) from None
-    return found
-
-
-def longest_periods(options: PipelineOptions) -> Periods | None:
-    """The roll-up whose periods are open longest: they begin and end where one of the shorter does."""
-    return next(reversed(rollups_of(options)), None)
-
-
-def quiet_beam() -> None:
-    """Beam and Prism announce each process that they start or end, as warnings: of no use to who runs the job.
-
-    So does Cassandra's driver with protocols and attempts, beside what the job says of an outage itself.
-    """
-    local_workers = "apache_beam.runners.portability.local_job_service"
-    for name in ("apache_beam.utils.subprocess_server", "PrismRunner", local_workers):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
-
-
-# What Beam's worker says of bundles that end after one has failed: they are no longer where it looks for them.
-_ECHO = re.compile(r"in release\b(?s:.*)KeyError: 'inst\d+'\s*$")
-
-
-class Causes:
-    """Why workers of this process failed, where a person can mend it: Beam prints that with its traceback, and passes on less than it prints."""
-
-    last: UserError | None = None
-
-    def take(self, text: object = "", **where: Any) -> None:
-        """In the place of `print`: keeps the cause, and prints what is none."""
-        found = user_error_in(Exception(text))
-        if found is None and not _ECHO.search(str(text)):
-            print(text, **where)
-        self.last = found or self.last
-
-    def is_new(self, record: logging.LogRecord) -> bool:
-        """Leaves out that Prism ends a job whose cause is known."""
-        return self.last is None or record.name != "PrismRunner"
-
-
-@contextmanager
-def mendable_errors() -> Iterator[Causes]:
-    """A worker's error that a person can mend arrives as a `UserError`; its traceback, which Beam logs and prints on the way, is left out."""
-    causes = Causes()
-    sdk_worker.print = causes.take
-    handlers = [
-        *logging.getLogger().handlers,
-        *logging.getLogger("apache_beam").handlers,
-        *filter(None, [logging.lastResort]),
-    ]
-    for handler in handlers:
-        handler.addFilter(_not_mendable)
-        handler.addFilter(causes.is_new)
-    try:
-        yield causes
-    except Exception as error:
-        found = user_error_in(error)
-        if found is None:
-            raise
-        raise found from error
-    finally:
-        del sdk_worker.print
-        for handler in handlers:
-            handler.removeFilter(_not_mendable)
-            handler.removeFilter(causes.is_new)
-
-
-def _not_mendable(record: logging.LogRecord) -> bool:
-    raised = record.exc_info[1] if record.exc_info else None
-    said = record.getMessage()
-    return user_error_in(raised or Exception(said)) is None and not _ECHO.search(said)
+    return tuple(found)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.page.markup import shortened, visible
-from clickstream.page.report_figures import Figures, Page
+from clickstream.page.report import Figures, Page
 from clickstream.pipeline.counts import Counts
 from clickstream.pipeline.output_dir import OutputDir
 

@@ -10,6 +10,7 @@
 -- Each answers with one row of one column. By hand: mysql DATABASE < procedures.sql
 -- Texts are compared as bytes: no collation of the session or the table can get in the way.
 -- A page is looked up as the range of keys from itself to itself: so the index serves for one page and for all.
+-- This script is made of sql/source/, where what all procedures begin with is said once.
 
 DELIMITER $$
 

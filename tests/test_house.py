@@ -100,7 +100,7 @@ def test_rooms_of_io_know_the_ground_and_the_named_neighbours() -> None:
 
 
 def test_the_page_knows_results_and_what_answers() -> None:
-    assert broken("page", {"io", "io.results", "transforms", "transforms.answer"}) == []
+    assert broken("page", {"page", "io", "io.results", "transforms", "transforms.answer"}) == []
     assert {found.importer.partition(".")[0] for found in IMPORTS if found.module.startswith("page")} == {
         "page",
         "pipeline",

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.arrays import Int64s, Mask
+
 Characters = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Places = Int64s
 
 _NEWLINE = b"\n"
 _LINE_END, _SPACE, _BACKSLASH, _OPEN, _CLOSE = b"\n \\{}"

@@ -7,7 +7,8 @@ from math import gcd
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-import numpy.typing as npt
+
+from clickstream.transforms.arrays import Int64s
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _QUARTER_MS = 900_000  # every zone's offset has been a multiple of it since 1980
@@ -57,7 +58,7 @@ class Periods:
         start += (millis - start) // _HOUR_MS * _HOUR_MS
         return start, min(start + _HOUR_MS, end)
 
-    def ends(self, millis: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def ends(self, millis: Int64s) -> Int64s:
         """The ends of the periods that hold these times: as `bounds`, for times since 1980."""
         quarters, of_times = np.unique(millis // _QUARTER_MS, return_inverse=True)
         ends = np.array([self.bounds(quarter * _QUARTER_MS)[1] for quarter in quarters.tolist()], np.int64)

@@ -6,9 +6,9 @@ Everything that crosses a step is one of these four. A step may add columns; it 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from clickstream.transforms.arrays import Int64s
 
 UTC_MS = pa.timestamp("ms", tz="UTC")
 
@@ -39,7 +39,7 @@ class RawBatch(NamedTuple):
 
     values: Sequence[bytes]
     source: str
-    positions: Sequence[int] | npt.NDArray[np.int64]
+    positions: Sequence[int] | Int64s
     record_timestamps: Sequence[int] | None = None
     watermark: int | None = None
     span: Span | None = None
@@ -88,24 +88,52 @@ REJECTED_SCHEMA = pa.schema(
     ]
 )
 
+_HOLDS: dict[str, pa.DataType] = {
+    "time": UTC_MS,
+    "url": pa.string(),
+    "country": pa.string(),
+    "count": pa.int64(),
+    "seconds": pa.float64(),
+    "histogram": pa.string(),  # JSON: {"values": [seconds], "counts": [clicks]}
+    "theta": pa.int64(),  # the bound below which a sketch holds every hash
+    "hashes": pa.string(),  # JSON: of users, ascending
+}
+
+
+class ResultColumn(NamedTuple):
+    """A column of result rows, as every store has it: by what it holds, each store knows its type and how it is written.
+
+    Attributes:
+        name: The same everywhere.
+        holds: A key of `_HOLDS`.
+        always: Whether it is never null. Else null: not measured, or sketches are off.
+    """
+
+    name: str
+    holds: str
+    always: bool = False
+
+
+RESULT_COLUMNS = (
+    ResultColumn("window_start", "time", always=True),
+    ResultColumn("window_end", "time", always=True),
+    ResultColumn("url", "url", always=True),
+    ResultColumn("country", "country", always=True),
+    ResultColumn("clicks", "count", always=True),
+    ResultColumn("unique_users", "count", always=True),
+    ResultColumn("time_spent_seconds", "seconds", always=True),
+    ResultColumn("timed_clicks", "count", always=True),
+    ResultColumn("avg_time_spent", "seconds"),
+    ResultColumn("median_time_spent", "seconds"),
+    ResultColumn("p90_time_spent", "seconds"),
+    ResultColumn("time_spent_histogram", "histogram"),
+    ResultColumn("sessions", "count"),
+    ResultColumn("bounces", "count"),
+    ResultColumn("users_theta", "theta"),
+    ResultColumn("users_sketch", "hashes"),
+    ResultColumn("version", "count", always=True),
+)
+
 PAGE_METRICS_SCHEMA = pa.schema(
-    [
-        pa.field("window_start", UTC_MS, nullable=False),
-        pa.field("window_end", UTC_MS, nullable=False),
-        pa.field("url", pa.string(), nullable=False),
-        pa.field("country", pa.string(), nullable=False),
-        pa.field("clicks", pa.int64(), nullable=False),
-        pa.field("unique_users", pa.int64(), nullable=False),
-        pa.field("time_spent_seconds", pa.float64(), nullable=False),
-        pa.field("timed_clicks", pa.int64(), nullable=False),
-        pa.field("avg_time_spent", pa.float64()),
-        pa.field("median_time_spent", pa.float64()),
-        pa.field("p90_time_spent", pa.float64()),
-        pa.field("time_spent_histogram", pa.string()),  # JSON: {"values": [seconds], "counts": [clicks]}
-        pa.field("sessions", pa.int64()),  # null: not measured
-        pa.field("bounces", pa.int64()),
-        pa.field("users_theta", pa.int64()),  # null: sketches are off
-        pa.field("users_sketch", pa.string()),  # JSON: hashes of users, ascending
-        pa.field("version", pa.int64(), nullable=False),
-    ]
+    [pa.field(column.name, _HOLDS[column.holds], nullable=not column.always) for column in RESULT_COLUMNS]
 )

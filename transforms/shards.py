@@ -3,11 +3,12 @@
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from clickstream.transforms.arrays import Int64s
 
-def checksums(texts: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+
+def checksums(texts: pa.ChunkedArray) -> Int64s:
     """CRC-32 of each text's UTF-8, a call a distinct text."""
     encoded = texts.combine_chunks().dictionary_encode()
     sums = map(crc32, encoded.dictionary.cast(pa.binary()).to_pylist())

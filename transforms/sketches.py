@@ -14,15 +14,14 @@ import mmh3
 import numpy as np
 import numpy.typing as npt
 
-from clickstream.transforms.limits import LONGEST_SECONDS
-
-Int64s = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from clickstream.transforms.arrays import Floats, Int64s
+from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
+from clickstream.transforms.memo import Memo
 
 MAX_THETA = 2**63 - 1  # of a sketch that holds every user
 RELATIVE_ACCURACY = 0.01
 _SEED = 9001
-_MOST_CACHED = 1 << 16
+_MOST_WAITING = 1 << 16
 _DIGITS = 5  # of a bucket's value
 _ROUNDED = 6e-5  # more than the rounding to five digits moves a value, as a share of it
 _GAMMA = (1 + RELATIVE_ACCURACY - _ROUNDED) / (1 - RELATIVE_ACCURACY + _ROUNDED)
@@ -43,15 +42,11 @@ _EDGES = np.array(_edges, np.int64)
 bucket_seconds: Floats = np.array(BUCKET_TEXTS, np.float64)
 
 
-class _Hashes(dict[str, int]):
-    def __missing__(self, user: str) -> int:
-        if len(self) >= _MOST_CACHED:
-            self.clear()
-        self[user] = found = mmh3.hash64(user, _SEED, signed=False)[0] >> 1
-        return found
+def _hash(user: str) -> int:
+    return mmh3.hash64(user, _SEED, signed=False)[0] >> 1
 
 
-_hashes = _Hashes()
+_hashes = Memo(_hash, longest=MAX_TEXT_LENGTH)
 
 
 class Users(NamedTuple):
@@ -89,7 +84,7 @@ class UserUnion:
         self._theta = min(self._theta, theta)
         self._new.append(hashes)
         self._waiting += len(hashes)
-        if self._waiting > max(len(self._known), _MOST_CACHED):
+        if self._waiting > max(len(self._known), _MOST_WAITING):
             self._compact()
 
     def _compact(self) -> None:
@@ -111,14 +106,6 @@ def users_of(count: int, theta: int) -> Users:
     share = theta / 2**63
     estimate, error = count / share, 2 * sqrt(count * (1 - share)) / share
     return Users(round(estimate), max(count, floor(estimate - error)), ceil(estimate + error), exact=False)
-
-
-def union(sketches: Iterable[tuple[int, Int64s]]) -> Users:
-    """Distinct users over the rows whose `users_theta` and `users_sketch` these are."""
-    together = UserUnion()
-    for theta, hashes in sketches:
-        together.add(theta, hashes)
-    return together.users()
 
 
 def merge_histograms(histograms: Iterable[tuple[Floats, Int64s]]) -> tuple[Floats, Int64s]:

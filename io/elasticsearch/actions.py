@@ -6,7 +6,7 @@ replaces a document only if its version is not smaller, so a batch may be sent a
 
 import binascii
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from clickstream.io.elasticsearch.errors import CURES, ElasticsearchError, explain, is_of_content
 from clickstream.io.elasticsearch.names import index_at, is_by_time
+from clickstream.transforms.schema import RESULT_COLUMNS, ResultColumn
 from clickstream.transforms.sketches import MAX_THETA
 
 MAX_BODY_BYTES = 5 << 20
@@ -262,22 +263,31 @@ def _join(
     rows: pa.RecordBatch, index: str | pa.Array, ids: pa.Array, url: pa.Array, country: pa.Array
 ) -> pa.StringArray:
     start, end = _per_value(rows["window_start"], _iso), _per_value(rows["window_end"], _iso)
+    quoted = {"window_start": start, "window_end": end, "url": url, "country": country}
     guard = _integer(pc.max_element_wise(rows["version"], 1))
-    theta, exact = _theta_and_exact(rows["users_theta"])
     return _concat(
         *('{"index":{"_index":"', index, '","_id":"', ids, '","version":', guard, ',"version_type":"external_gte"}}\n'),
-        *('{"@timestamp":"', start, '","window_start":"', start, '","window_end":"', end),
-        *('","url":"', url, '","country":"', country),
-        *('","clicks":', _integer(rows["clicks"]), ',"unique_users":', _integer(rows["unique_users"])),
-        *(',"time_spent_seconds":', _number(rows["time_spent_seconds"])),
-        *(',"timed_clicks":', _integer(rows["timed_clicks"]), ',"avg_time_spent":', _number(rows["avg_time_spent"])),
-        *(',"median_time_spent":', _number(rows["median_time_spent"])),
-        *(',"p90_time_spent":', _number(rows["p90_time_spent"])),
-        *(',"time_spent_histogram":', _or_null(rows["time_spent_histogram"])),
-        *(',"sessions":', _integer(rows["sessions"]), ',"bounces":', _integer(rows["bounces"])),
-        *(',"users_theta":', theta, ',"users_exact":', exact, ',"users_sketch":', _or_null(rows["users_sketch"])),
-        *(',"version":', _integer(rows["version"]), "}\n"),
+        *('{"@timestamp":"', start, '"'),
+        *(part for column in RESULT_COLUMNS for part in _field(column, rows, quoted)),
+        "}\n",
     )
+
+
+_WRITTEN = {"count": _integer, "seconds": _number, "histogram": _or_null, "hashes": _or_null}
+
+
+def _field(
+    column: ResultColumn, rows: pa.RecordBatch, quoted: Mapping[str, str | pa.Array]
+) -> Iterator[str | pa.Array]:
+    """A column as it stands in a document: its name and JSON."""
+    yield f',"{column.name}":'
+    if column.name in quoted:
+        yield from ('"', quoted[column.name], '"')
+    elif column.holds == "theta":
+        theta, exact = _theta_and_exact(rows[column.name])
+        yield from (theta, ',"users_exact":', exact)
+    else:
+        yield _WRITTEN[column.holds](rows[column.name])
 
 
 def _concat(*parts: str | pa.Array) -> pa.StringArray:

@@ -3,28 +3,24 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from clickstream.transforms.schema import RESULT_COLUMNS
+
 _DATE = {"type": "date", "format": "strict_date_optional_time"}
 _URL_LENGTH = 8_192  # UTF-16 units, of at most 3 bytes each: under Lucene's limit of 32,766 bytes for a term
-MAPPING: dict[str, dict[str, Any]] = {
-    "@timestamp": _DATE,
-    "window_start": _DATE,
-    "window_end": _DATE,
+_TYPES: dict[str, dict[str, Any]] = {
+    "time": _DATE,
     "url": {"type": "keyword", "ignore_above": _URL_LENGTH},
     "country": {"type": "keyword", "ignore_above": 256},
-    "clicks": {"type": "long"},
-    "unique_users": {"type": "long"},
-    "time_spent_seconds": {"type": "double"},
-    "timed_clicks": {"type": "long"},
-    "avg_time_spent": {"type": "double"},
-    "median_time_spent": {"type": "double"},
-    "p90_time_spent": {"type": "double"},
-    "time_spent_histogram": {"type": "object", "enabled": False},  # only kept: JSON with `values` and `counts`
-    "sessions": {"type": "long"},
-    "bounces": {"type": "long"},
-    "users_theta": {"type": "long", "index": False},
+    "count": {"type": "long"},
+    "seconds": {"type": "double"},
+    "histogram": {"type": "object", "enabled": False},  # only kept: JSON with `values` and `counts`
+    "theta": {"type": "long", "index": False},
+    "hashes": {"type": "long", "index": False},
+}
+MAPPING: dict[str, dict[str, Any]] = {
+    "@timestamp": _DATE,
+    **{column.name: _TYPES[column.holds] for column in RESULT_COLUMNS},
     "users_exact": {"type": "boolean"},  # true: a cardinality over users_sketch counts all users
-    "users_sketch": {"type": "long", "index": False},
-    "version": {"type": "long"},
 }
 
 

@@ -243,8 +243,10 @@ class _CommitAhead(_Committer):
         self, finished: tuple[Run, Iterable[Stretch]], spans: Any = _STATE, fired: Any = beam.DoFn.TimestampParam
     ) -> None:
         (source, run_start), stretches = finished
-        next_offset, stood, *flat = spans.read() or [run_start, NEVER]
-        complete_until = max(stood, fired.micros // 1000)  # the end of a window that all sinks' watermarks have passed
+        next_offset, previous, *flat = spans.read() or [run_start, NEVER]
+        complete_until = max(
+            previous, fired.micros // 1000
+        )  # the end of a window that all sinks' watermarks have passed
         done = merge_spans(Merged(next_offset, list(zip(flat[::2], flat[1::2], strict=True))), stretches)
         spans.write([done.next, complete_until, *(offset for stretch in done.beyond for offset in stretch)])
         if done.next > next_offset:

@@ -144,9 +144,9 @@ class DeadLetterReader:
         first, end = (consumer.offsets_at(self._topic, partitions, at) for at in (EARLIEST, LATEST))
         start = {}
         for partition in partitions:
-            stood = committed[partition]
-            known = stood is not None and stood.offset <= end[partition]  # else the topic was created anew
-            start[partition] = stood.offset if stood and known else first[partition]
+            previous = committed[partition]
+            known = previous is not None and previous.offset <= end[partition]  # else the topic was created anew
+            start[partition] = previous.offset if previous and known else first[partition]
         self.expired = sum(max(0, first[p] - start[p]) for p in partitions)
         return {p: max(start[p], first[p]) for p in partitions}, end
 

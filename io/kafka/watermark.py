@@ -28,7 +28,7 @@ class PartitionView(NamedTuple):
 
 
 def next_watermark(
-    stood: int,
+    previous: int,
     partitions: Iterable[PartitionView],
     *,
     disorder_ms: int,
@@ -43,24 +43,24 @@ def next_watermark(
     in a replay of old events too.
 
     Args:
-        stood: Where it stood; NEVER at first.
+        previous: What it was before; NEVER at first.
         partitions: The partitions that count.
         disorder_ms: By how much an event may come after a later one of its partition.
         idle_ms: How long a partition must be quiet to be idle.
         clock_ms: The present, if partitions that never had a time that counts are to follow the clock; None: it stays.
 
     Returns:
-        The watermark, never less than `stood`.
+        The watermark, never less than `previous`.
     """
     views = list(partitions)
     active = [view.latest for view in views if not is_idle(view, idle_ms)]
     seen = [view.latest for view in views if view.latest is not None]
     if active:
-        return stood if None in active else max(stood, min(t for t in active if t is not None) - disorder_ms)
+        return previous if None in active else max(previous, min(t for t in active if t is not None) - disorder_ms)
     quiet = min((view.quiet_ms for view in views if view.latest is not None), default=0)
     if seen:
-        return max(stood, max(seen) - disorder_ms + quiet)
-    return stood if clock_ms is None or not views else max(stood, clock_ms - idle_ms - disorder_ms)
+        return max(previous, max(seen) - disorder_ms + quiet)
+    return previous if clock_ms is None or not views else max(previous, clock_ms - idle_ms - disorder_ms)
 
 
 def is_idle(view: PartitionView, idle_ms: int) -> bool:

@@ -2,12 +2,11 @@
 
 from hashlib import blake2b
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.arrays import Int64s, millis_of
 from clickstream.transforms.schema import CLICK_SCHEMA
 from clickstream.transforms.shards import checksums
 
@@ -65,16 +64,11 @@ def click_ids(clicks: pa.Table) -> list[bytes]:
     return [blake2b(each, digest_size=16).digest() for each in framed]
 
 
-def buckets_of(millis: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def buckets_of(millis: Int64s) -> Int64s:
     """The bucket of each time: its start. All ms since the epoch."""
     return millis // BUCKET_MS * BUCKET_MS
 
 
-def shards_of(users: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def shards_of(users: pa.ChunkedArray) -> Int64s:
     """The shard of each user."""
     return checksums(users) % SHARDS
-
-
-def millis_of(clicks: pa.Table) -> npt.NDArray[np.int64]:
-    """Times of clicks, ms since the epoch."""
-    return np.asarray(clicks["timestamp"].cast(pa.int64()))

@@ -9,7 +9,7 @@ from clickstream.io.results.published import ReadPublishedRows, elasticsearch_re
 from clickstream.io.results.rejections import RAW_SHOWN, Rejection, read_rejections
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.results.sql_rows import read_sql_rows
-from clickstream.io.results.sql_sums import SqlStore
+from clickstream.io.results.sql_sums import SqlStore, sqlite_store
 from clickstream.io.results.sums import SUMS_SCHEMA, Extent, Group, GroupSums, Store
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "read_sql_rows",
     "refresh",
     "sql_reader",
+    "sqlite_store",
 ]

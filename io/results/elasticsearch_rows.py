@@ -19,9 +19,11 @@ from clickstream.io.elasticsearch import (
     searched,
 )
 from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
+from clickstream.transforms.schema import RESULT_COLUMNS
 
 _KEEP_ALIVE = "5m"  # from page to page
-_EMBEDDED = ("time_spent_histogram", "users_sketch")  # texts of JSON in a row, JSON itself in a document
+# Texts of JSON in a row, JSON itself in a document.
+_EMBEDDED = {column.name for column in RESULT_COLUMNS if column.holds in ("histogram", "hashes")}
 _WHOLE = {"allow_partial_search_results": "false", "filter_path": "pit_id,hits.hits._source,hits.hits.sort"}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -80,6 +81,11 @@ class SqlStore:
     def _ask(self, question: Any) -> list[Any]:
         with one_line_errors(self.connection), self.connection.engine().connect() as opened:
             return list(opened.execute(question))
+
+
+def sqlite_store(path: Path) -> SqlStore:
+    """The table of result rows of an SQLite file, which is there."""
+    return SqlStore(SqlConnection("sqlite", str(path)))
 
 
 def _array(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:

@@ -22,18 +22,6 @@ from clickstream.io.sample.options import SampleOptions
 from clickstream.io.sample.texts import Texts
 from clickstream.io.sample.visits import ROW, Rows, Visits, daily_curve
 
-__all__ = [
-    "BATCH",
-    "Meter",
-    "Progress",
-    "SampleOptions",
-    "Stop",
-    "live_records",
-    "never",
-    "sample_records",
-    "write_log",
-]
-
 Progress: TypeAlias = Callable[[int, int], None]
 Stop: TypeAlias = Callable[[], bool]
 

@@ -102,6 +102,8 @@ def _sqlite_arguments() -> dict[str, Any]:
 def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     for setting in ("synchronous = NORMAL", "cache_size = -65536", "secure_delete = OFF"):
         connection.execute(f"PRAGMA {setting}")
+    # Whoever else writes into the file may have left what is no text: it is shown, and hides nothing else.
+    connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
 
 
 def _mysql_arguments(tls_ca: str | None) -> dict[str, Any]:

@@ -22,38 +22,39 @@ from pymysql.converters import escape_string
 from clickstream.io.dead_letter_key import dead_letter_key
 from clickstream.io.errors import UserError
 from clickstream.io.sql import column_types
+from clickstream.transforms.arrays import Int64s
+from clickstream.transforms.memo import Memo
+from clickstream.transforms.schema import RESULT_COLUMNS
 
 Columns = list[list[Any]]
 
 METRICS_KEY = ("window_start", "url_hash", "country")
-METRICS_COLUMNS = (
-    *("window_start", "window_end", "url_hash", "url", "country", "clicks", "unique_users"),
-    *("time_spent_seconds", "timed_clicks", "avg_time_spent", "median_time_spent", "p90_time_spent"),
-    *("time_spent_histogram", "sessions", "bounces", "users_theta", "users_sketch", "version"),
-)
+_TYPES = {
+    "time": column_types.TIME,
+    "url": column_types.text(),
+    "country": column_types.text(128),
+    "count": sa.BigInteger(),
+    "seconds": column_types.DOUBLE,
+    "histogram": column_types.JSON,
+    "theta": sa.BigInteger(),
+    "hashes": column_types.JSON,
+}
+_NAMES = [column.name for column in RESULT_COLUMNS]
+METRICS_COLUMNS = (*_NAMES[: _NAMES.index("url")], "url_hash", *_NAMES[_NAMES.index("url") :])
 DETAIL_LENGTH = 2000
 _SECONDS = "%Y-%m-%d %H:%M:%S"
 _SPECIAL = "'\\\0\n\r\x1a"  # not `"`, which stands for itself between single quotes; JSON is full of it
-_CACHED_URLS, _LONGEST_CACHED = 1 << 16, 512
+_LONGEST_KNOWN = 512
 
 
 def page_metrics_table(name: str = "page_metrics") -> sa.Table:
     """The table of result rows: one per window, URL and country. Times are UTC; the key holds the URL's hash."""
+    columns = {each.name: sa.Column(each.name, _TYPES[each.holds], nullable=not each.always) for each in RESULT_COLUMNS}
+    columns["url_hash"] = sa.Column("url_hash", column_types.KEY, nullable=False)
     table = sa.Table(
         check_name(name),
         sa.MetaData(),
-        *(sa.Column(time, column_types.TIME, nullable=False) for time in ("window_start", "window_end")),
-        sa.Column("url_hash", column_types.KEY, nullable=False),
-        sa.Column("url", column_types.text(), nullable=False),
-        sa.Column("country", column_types.text(128), nullable=False),
-        *(sa.Column(count, sa.BigInteger, nullable=False) for count in ("clicks", "unique_users")),
-        sa.Column("time_spent_seconds", column_types.DOUBLE, nullable=False),
-        sa.Column("timed_clicks", sa.BigInteger, nullable=False),
-        *(sa.Column(time, column_types.DOUBLE) for time in ("avg_time_spent", "median_time_spent", "p90_time_spent")),
-        sa.Column("time_spent_histogram", column_types.JSON),
-        *(sa.Column(count, sa.BigInteger) for count in ("sessions", "bounces", "users_theta")),
-        sa.Column("users_sketch", column_types.JSON),
-        sa.Column("version", sa.BigInteger, nullable=False),
+        *map(columns.__getitem__, METRICS_COLUMNS),
         sa.PrimaryKeyConstraint(*METRICS_KEY),
         sqlite_with_rowid=False,
         **column_types.MYSQL,
@@ -106,19 +107,18 @@ def check_database_name(name: str) -> str:
     return name
 
 
-class UrlHashes(dict[str, bytes]):
+class UrlHashes(Memo[bytes]):
     """The URL in the key: the first 16 bytes of SHA-256 over its UTF-8; in SQL, `LEFT(UNHEX(SHA2(url, 256)), 16)`.
 
-    Remembers some ten thousand URLs: `hashes[url]` of a known one takes a thirtieth of the time.
+    `hashes[url]` of a known one takes a thirtieth of the time.
     """
 
-    def __missing__(self, url: str) -> bytes:
-        key = hashlib.sha256(url.encode()).digest()[:16]
-        if len(url) <= _LONGEST_CACHED:
-            if len(self) >= _CACHED_URLS:
-                self.clear()
-            self[url] = key
-        return key
+    def __init__(self) -> None:
+        super().__init__(_url_hash, longest=_LONGEST_KNOWN)
+
+
+def _url_hash(url: str) -> bytes:
+    return hashlib.sha256(url.encode()).digest()[:16]
 
 
 def metric_columns(metrics: pa.Table, hashes: UrlHashes | None = None) -> Columns:
@@ -140,7 +140,7 @@ def metric_columns(metrics: pa.Table, hashes: UrlHashes | None = None) -> Column
     return [lists[name] for name in METRICS_COLUMNS]
 
 
-def _fullest(metrics: pa.Table, keys: list[bytes]) -> npt.NDArray[np.int64]:
+def _fullest(metrics: pa.Table, keys: list[bytes]) -> Int64s:
     """Indices of the rows in the order of the primary key, of each key only the last by version."""
     halves = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
     start = metrics["window_start"].to_numpy()
@@ -157,7 +157,7 @@ def _times(times: npt.NDArray[np.datetime64]) -> list[str]:
     return texts * len(times) if len(texts) == 1 else list(map(texts.__getitem__, which.tolist()))
 
 
-def _ranks(texts: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _ranks(texts: pa.ChunkedArray) -> Int64s:
     encoded = pc.cast(texts, pa.string()).combine_chunks().dictionary_encode()
     ranks = np.argsort(np.asarray(pc.sort_indices(encoded.dictionary)))
     return ranks[np.asarray(encoded.indices)]

@@ -30,8 +30,8 @@ def ParseClicks(  # noqa: N802
         url_normalisation: One page, one row; false: URLs are checked and left as they are.
         max_event_age_seconds: An event further back from now is refused. None: no bound.
         max_clock_skew_seconds: An event further ahead of now is refused. None: no bound.
-        window_seconds: As of AggregateByPage behind it.
-        allowed_lateness_seconds: As of AggregateByPage behind it.
+        window_seconds: As in AggregateByPage behind it.
+        allowed_lateness_seconds: As in AggregateByPage behind it.
         event_format: How clicks are read out of events of another shape: a built-in format such as segment, or a YAML file.
         error_handling: Where to put rows for records that are no clicks.
     """
@@ -64,8 +64,8 @@ def MeasureTimeSpent(  # noqa: N802
     Args:
         time_spent: dwell, fixed:SECONDS or reported.
         session_gap_seconds: dwell: a user's click later than this after the one before begins a session.
-        window_seconds: As of AggregateByPage behind it.
-        allowed_lateness_seconds: As of ParseClicks before it.
+        window_seconds: As in AggregateByPage behind it.
+        allowed_lateness_seconds: As in ParseClicks before it.
     """
     measure = transforms.MeasureTimeSpent(
         transforms.TimeSpentPolicy.from_text(time_spent),

@@ -18,12 +18,11 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from clickstream.io.errors import UserError, user_error_in
 from clickstream.io.flink import FlinkCluster, FlinkUnavailableError, cause_in
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import limits_of, live_job, servers_of
-from clickstream.pipeline.live_status import LiveStatus
+from clickstream.pipeline.live import LiveStatus, limits_of, live_job, servers_of
 from clickstream.pipeline.options import JOB_OPTIONS, KafkaOptions, LiveOptions
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.raw_store import expire_hourly
-from clickstream.pipeline.runners import check_reader
+from clickstream.pipeline.runners import check_reader, quiet_beam
 from clickstream.pipeline.runners.flink import (
     FlinkJob,
     FlinkOptions,
@@ -37,7 +36,7 @@ from clickstream.pipeline.runners.flink import (
     say,
     with_runner_options,
 )
-from clickstream.pipeline.settings import quiet_beam
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.watch import FAILED_WHILE_RUNNING, note_end, note_status, stop_on_signals
 
 STOP_SECONDS = 120.0
@@ -62,16 +61,17 @@ def main(argv: Sequence[str]) -> int:
     rest_port = free_port()
     cluster = FlinkCluster(f"127.0.0.1:{rest_port}" if is_local(options) else _master(options))
     command = find_job_server(options, None if is_local(options) else cluster.version())
-    settings = flink_settings(options, checkpoint_place(options, cluster), rest_port)
-    sinks, raw_store = servers_of(options)
+    configuration = flink_settings(options, checkpoint_place(options, cluster), rest_port)
+    settings = Settings.from_options(options, live=True)
+    sinks, raw_store = servers_of(options, settings)
     check_reader(options)
     OutputDir(flink_folder(options)).prepare()
     stop, log = stop_on_signals(), flink_folder(options) / "flink.log"
     try:
-        with job_server(command, options, settings, log) as endpoint, _children_say_to(log):
+        with job_server(command, options, configuration, log) as endpoint, _children_say_to(log):
             submitted = with_runner_options(options, endpoint, f"clickstream-{secrets.token_hex(4)}")
             pipeline = beam.Pipeline(runner="PortableRunner", options=submitted)
-            wire(pipeline, live_job(submitted, sinks, raw_store))
+            wire(pipeline, live_job(submitted, settings, sinks, raw_store))
             expire_hourly(raw_store, options)
             return _submit(pipeline, cluster, options, stop)
     except grpc.RpcError:

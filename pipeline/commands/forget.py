@@ -18,7 +18,7 @@ from clickstream.pipeline.options import (
     RawStoreOptions,
     read_options,
 )
-from clickstream.pipeline.restating import Restating, around_ms, begin, leased, stretches
+from clickstream.pipeline.restating import Restating, begin, leased, stretches
 from clickstream.pipeline.settings import user_key
 from clickstream.transforms.parse import Pseudonyms
 
@@ -66,7 +66,7 @@ def _forget(work: Restating, store: RawStore, user: str) -> None:
     found = _clicks_of(store, user)
     clicks = [millis for times in found.values() for millis in times]
     work = replace(work, fewer=tuple(clicks))
-    covered = stretches(found, around_ms(work.options))
+    covered = stretches(found, work.settings.around_ms)
     show_changes([change for stretch in covered for change in work.run(*stretch)], written=True)
     for bucket in found:
         store.delete_user(user, bucket)

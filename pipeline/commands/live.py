@@ -16,18 +16,20 @@ from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineS
 from clickstream.io.errors import UserError
 from clickstream.pipeline.argv import given
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import limits_of, live_job, servers_of
-from clickstream.pipeline.live_status import LiveStatus
+from clickstream.pipeline.live import LiveStatus, limits_of, live_job, servers_of
 from clickstream.pipeline.options import KafkaOptions, read_options
 from clickstream.pipeline.raw_store import expire_hourly
-from clickstream.pipeline.runners import FoundPrismRunner, check_reader, find_prism
-from clickstream.pipeline.settings import (
+from clickstream.pipeline.runners import (
     Causes,
+    FoundPrismRunner,
+    check_reader,
+    find_prism,
     mendable_errors,
     on_prism,
     quiet_beam,
     runner_of,
 )
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.watch import (
     FAILED_WHILE_RUNNING,
     is_supervised,
@@ -47,12 +49,13 @@ def main(argv: Sequence[str]) -> int:
         UserError: Something that the user can mend, found before the first event.
     """
     options = read_options(argv, "until" if "until" in given(argv) else "live")
-    sinks, raw_store = servers_of(options)
+    settings = Settings.from_options(options, live=True)
+    sinks, raw_store = servers_of(options, settings)
     kafka = options.view_as(KafkaOptions)
     bounded = kafka.until == "now"
     check_reader(options)
     pipeline = beam.Pipeline(runner=_engine(options, bounded=bounded), options=options)
-    wire(pipeline, live_job(options, sinks, raw_store))
+    wire(pipeline, live_job(options, settings, sinks, raw_store))
     stop = stop_on_signals()
     quiet_beam()
     _quiet_loss_of_runner()

@@ -49,7 +49,7 @@ def show(options: PipelineOptions, source: PageSource, stop: threading.Event) ->
         UserError: The page's libraries aren't installed, a token is none, or the port is taken.
     """
     try:
-        from clickstream.page.server import address_of, bind, is_loopback, page_app, serve
+        from clickstream.page.live import address_of, bind, is_loopback, page_app, serve
     except ModuleNotFoundError as error:
         message = f"The page needs {error.name}: pip install 'clickstream-beam[page]'."
         raise UserError(message) from None

@@ -28,9 +28,8 @@ from clickstream.pipeline.options import (
 )
 from clickstream.pipeline.output_dir import SHAPING, OutputDir
 from clickstream.pipeline.raw_store import raw_store_of
-from clickstream.pipeline.replay_rows import RefusedRows
-from clickstream.pipeline.replay_to_topic import replay_rows, replay_rows_only, replay_to_topic, rows_summary
-from clickstream.pipeline.settings import parse_options
+from clickstream.pipeline.replay import RefusedRows, replay_rows, replay_rows_only, replay_to_topic, rows_summary
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import dead_letters_of, sinks_of
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks
@@ -71,12 +70,11 @@ def replay_from_logs(argv: Sequence[str]) -> int:
     options, as_before = read_options([*earlier, *argv]), read_options([*earlier, *_but_format(argv)])
     database = SqlConnection("sqlite", str(output.database.absolute()))
     said = rows_summary(replay_rows(database, RefusedRows(sinks_of(options))))
-    accepted = [
-        letter for page in read_dead_letters(database) for letter in accepted_letters(page, parse_options(options))
-    ]
+    parse = Settings.from_options(options).parse
+    accepted = [letter for page in read_dead_letters(database) for letter in accepted_letters(page, parse)]
     if accepted:
         started = time.monotonic()
-        done = _count(as_before, parse_options(options), output, run["input"], [raw for _, raw in accepted])
+        done = _count(as_before, parse, output, run["input"], [raw for _, raw in accepted])
         delete_dead_letters(database, [key for key, _ in accepted])
         report(options, output, done, time.monotonic() - started)
     sys.stdout.write(f"Dead letters now accepted and counted: {len(accepted)}\n{said}")

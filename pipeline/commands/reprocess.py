@@ -25,7 +25,7 @@ from clickstream.pipeline.options import (
     read_options,
 )
 from clickstream.pipeline.raw_store import expire
-from clickstream.pipeline.restating import Restating, around_ms, begin, leased, stretches
+from clickstream.pipeline.restating import Restating, begin, leased, stretches
 from clickstream.pipeline.row_settings import change_settings
 from clickstream.pipeline.sinks import Sinks
 from clickstream.pipeline.watch import stop_on_signals
@@ -79,7 +79,7 @@ def _change_settings(work: Restating) -> int:
         buckets = store.buckets()
         show_changes(work.run(*all_of(work.sinks, buckets)), written=work.write)
         if work.write:
-            change_settings(work.options, work.sinks)
+            change_settings(work.options, work.settings, work.sinks)
         _remember(work, store, buckets)
     return 0
 
@@ -140,6 +140,6 @@ def _go_on(work: Restating, every: float) -> int:
 
 def _run_over_new(work: Restating, store: RawStore) -> None:
     new = [bucket for bucket in store.buckets() if bucket.is_new]
-    covered = stretches([bucket.start_ms for bucket in new], around_ms(work.options))
+    covered = stretches([bucket.start_ms for bucket in new], work.settings.around_ms)
     show_changes([change for stretch in covered for change in work.run(*stretch)], written=work.write)
     _remember(work, store, new)

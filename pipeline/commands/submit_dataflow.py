@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from clickstream.io.dataflow import check_google_cloud, check_replaced, explained, quiet_submission
 from clickstream.io.errors import UserError
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import live_job, servers_of
+from clickstream.pipeline.live import live_job, servers_of
 from clickstream.pipeline.options import (
     ClickOptions,
     KafkaOptions,
@@ -26,6 +26,7 @@ from clickstream.pipeline.options import (
     read_options,
 )
 from clickstream.pipeline.runners import check_dataflow
+from clickstream.pipeline.settings import Settings
 
 # Whatever the command line says stands: it comes behind these.
 DEFAULTS = (
@@ -55,10 +56,11 @@ def main(argv: Sequence[str]) -> int:
     check_google_cloud(options)
     if options.view_as(GoogleCloudOptions).update:
         check_replaced(options)
-    sinks, raw_store = servers_of(options)
+    settings = Settings.from_options(options, live=True)
+    sinks, raw_store = servers_of(options, settings)
     with _packaged(options):
         pipeline = _checked_pipeline(options)
-        wire(pipeline, live_job(options, sinks, raw_store))
+        wire(pipeline, live_job(options, settings, sinks, raw_store))
         with explained(f"--job_name={options.view_as(GoogleCloudOptions).job_name}"):
             _tell(pipeline.run(), options.view_as(GoogleCloudOptions))
     return 0

@@ -26,7 +26,7 @@ def duration(text: str) -> float:
 
 
 def duration_or_off(text: str) -> float:
-    """Seconds as of `duration`, or 0 for `off`."""
+    """Seconds, see `duration`, or 0 for `off`."""
     return 0.0 if text == "off" else duration(text)
 
 

@@ -5,7 +5,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from clickstream.io.errors import UserError
 from clickstream.io.kafka import KafkaConnection, ReadFromKafkaByJava, load_kafka_config, open_consumer
 from clickstream.pipeline.options import KafkaOptions
-from clickstream.pipeline.settings import on_prism
+from clickstream.pipeline.runners.engine import on_prism
 
 
 def read_by_java(options: PipelineOptions) -> ReadFromKafkaByJava:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clickstream.io.kafka import load_kafka_config
-from clickstream.io.sample.log import SampleOptions, sample_records
+from clickstream.io.sample import SampleOptions, sample_records
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^<!-- runs -->\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

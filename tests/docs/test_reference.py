@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clickstream.io.elasticsearch.mapping import MAPPING
-from clickstream.io.sample.log import SampleOptions, sample_records
+from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.sql.tables import dead_letters_table, page_metrics_table
 from clickstream.pipeline.command_line import COMMANDS
 from clickstream.pipeline.watch import LiveFigures, SinkFigures

@@ -13,9 +13,9 @@ from clickstream.io.errors import UserError
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import SqlConnection, tables
-from clickstream.page import answers as page_answers
 from clickstream.page.address import Address, read_address
-from clickstream.page.answers import PageAnswers
+from clickstream.page.answers import page_answers
+from clickstream.page.answers.page_answers import PageAnswers
 
 SEEN = crowd(5, windows=2 * 288, sketch_size=60)
 NOON = START + timedelta(days=1, hours=12)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from report_pages import DASH, START, database, letter, metrics_row, number, random_rows, rendered, sketched
 
 from clickstream.page.markup import duration
-from clickstream.page.report import RunCounts, render_report
-from clickstream.page.report_figures import MOST_HISTOGRAMS, MOST_POINTS, _bucket_seconds, read_figures
+from clickstream.page.report.figures import MOST_HISTOGRAMS, MOST_POINTS, _bucket_seconds, read_figures
+from clickstream.page.report.write import RunCounts, render_report
 
 
 def test_the_numbers_on_the_page_are_those_of_the_database(tmp_path):

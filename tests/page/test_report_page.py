@@ -8,8 +8,8 @@ from html_page import Page
 from report_pages import LOADING, SCRIPT, START, database, letter, metrics_row, random_rows, rendered
 
 from clickstream.io.errors import UserError
-from clickstream.page.report import RunCounts, render_report, write_report
-from clickstream.page.report_figures import read_figures
+from clickstream.page.report.figures import read_figures
+from clickstream.page.report.write import RunCounts, render_report, write_report
 
 HOSTILE = [
     SCRIPT,

@@ -22,10 +22,10 @@ from clickstream.io.health_client import Health
 from clickstream.io.results import Rejection
 from clickstream.io.results.sql_sums import SqlStore
 from clickstream.io.sql import SqlConnection, tables
-from clickstream.page import timed_protocol
-from clickstream.page.answers import PageAnswers
-from clickstream.page.downloads import safe_text
-from clickstream.page.server import bind, page_app, serve
+from clickstream.page.answers.page_answers import PageAnswers
+from clickstream.page.live import timed_protocol
+from clickstream.page.live.downloads import safe_text
+from clickstream.page.live.server import bind, page_app, serve
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 URLS = [

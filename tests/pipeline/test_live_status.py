@@ -1,6 +1,6 @@
 """The live job's figures as it goes on."""
 
-from clickstream.pipeline.live_status import LiveStatus
+from clickstream.pipeline.live.status import LiveStatus
 from clickstream.pipeline.watch.health import Limits
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from clickstream.page.report_figures import Bucket, Figures, OverTime, Page
+from clickstream.page.report.figures import Bucket, Figures, OverTime, Page
 from clickstream.pipeline.counts import Counts
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.summary import ProgressLine, print_summary

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from html_page import Page
 
 from clickstream.io.sql.tables import METRICS_COLUMNS, dead_letters_table, page_metrics_table
-from clickstream.page.report import render_report
-from clickstream.page.report_figures import read_figures
+from clickstream.page.report.figures import read_figures
+from clickstream.page.report.write import render_report
 
 START = datetime(2025, 3, 14, tzinfo=timezone.utc)
 LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href", "ping", "style"}

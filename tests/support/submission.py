@@ -12,7 +12,25 @@ from apache_beam.internal.gcp import auth
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 from google_cloud import BUCKET, PROJECT, REGION, GoogleCloud, environment, google_cloud
 
+from clickstream.pipeline.__main__ import main
+
 PLACES = (f"--project={PROJECT}", f"--region={REGION}", f"--temp_location=gs://{BUCKET}/jobs")
+CANARY = "CANARY-77f1-never-sent-anywhere"
+VERSION = f"projects/{PROJECT}/secrets/{{}}/versions/1"
+SECRET = f"secret:{VERSION}"
+JOB = (
+    *PLACES,
+    "--bootstrap_servers=kafka:9092",
+    "--topic=clicks",
+    "--mysql=mysql://app@db:3306/shop",
+    f"--mysql_password={SECRET.format('mysql')}",
+    "--elasticsearch=https://search:9200",
+    f"--elasticsearch_api_key={SECRET.format('elasticsearch')}",
+    f"--hash_user_ids={SECRET.format('users')}",
+    "--rollups=1h,1d",
+    "--raw_store=mysql",
+    "--check_servers=off",
+)
 
 
 @contextmanager
@@ -29,6 +47,11 @@ def in_cloud(folder: Path) -> Iterator[GoogleCloud]:
 def endpoint(cloud: GoogleCloud) -> str:
     """The option that names the stand-in; Beam takes a port for localhost only."""
     return f"--dataflow_endpoint={cloud.address.replace('127.0.0.1', 'localhost')}"
+
+
+def submit(cloud: GoogleCloud, *argv: str) -> int:
+    """Submits the job, with further options; returns the exit status."""
+    return main(["submit-dataflow", *JOB, endpoint(cloud), *argv])
 
 
 class Sent:

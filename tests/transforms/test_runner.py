@@ -8,7 +8,7 @@ from apache_beam.transforms.trigger import AfterCount, AfterProcessingTime, Afte
 from columns import click_table
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka.read.step import CommitOffsets, ReadFromKafka
+from clickstream.io.kafka import CommitOffsets, ReadFromKafka
 from clickstream.transforms import AggregateByPage, MeasureTimeSpent, ParseClicks, TimeSpentPolicy
 from clickstream.transforms.aggregate.window_sums import PaneTimes, times_of
 from clickstream.transforms.runner import NO_SPLITS

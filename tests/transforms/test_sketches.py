@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from without_beam import union
 
 from clickstream.transforms.limits import LONGEST_SECONDS
 from clickstream.transforms.sketches import (
@@ -19,7 +20,6 @@ from clickstream.transforms.sketches import (
     merge_histograms,
     quantile,
     time_buckets,
-    union,
 )
 
 LONGEST_MS = LONGEST_SECONDS * 1000

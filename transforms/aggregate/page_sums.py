@@ -1,14 +1,13 @@
 """Clicks to page metrics: partial sums that merge in any order, grouped by URL and country once a window is complete."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from clickstream.transforms.aggregate.result_rows import page_metrics
+from clickstream.transforms.arrays import Int64s
 from clickstream.transforms.arrow import pack, unpack
 from clickstream.transforms.shards import checksums
 from clickstream.transforms.sketches import time_buckets
@@ -23,7 +22,6 @@ PARTIAL_SCHEMA = pa.schema(
     + [("time_bucket", pa.int16())]
     + [(name, pa.int64()) for name in _SUMS]  # sessions and bounces: null throughout where the policy doesn't tell them
 )
-Int64s = npt.NDArray[np.int64]
 
 
 _OLD = pl.CompatLevel.oldest()  # plain strings: pyarrow's kernels don't take string views
@@ -154,12 +152,3 @@ def merge_partials(partials: pa.Table) -> pa.Table:
 
 def _frame(table: pa.Table) -> pl.DataFrame:
     return pl.DataFrame(pl.from_arrow(table))
-
-
-def iterate_metrics(clicks: pa.Table, *, window_seconds: int) -> Iterator[pa.Table]:
-    """`AggregateByPage` without Beam: the result rows of a table of clicks, a table a window."""
-    windows: dict[int, PageSums] = {}
-    for piece in cut_by_window(clicks, window_seconds=window_seconds, shards=1):
-        windows.setdefault(piece.window_start_ms, PageSums()).add(piece.partials)
-    for start, sums in sorted(windows.items()):
-        yield page_metrics(sums.table(), window_start_ms=start, window_end_ms=start + window_seconds * 1000)

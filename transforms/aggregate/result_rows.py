@@ -7,13 +7,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.arrays import Floats, Int64s
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
 from clickstream.transforms.sketches import BUCKET_TEXTS, MAX_THETA, bucket_seconds, hash_users
 
 DEFAULT_SKETCH_SIZE = 1024
 _VERSION_BITS = 21  # for a mean of up to 35 minutes, in ms
 _BUCKET_TEXTS = pa.array(BUCKET_TEXTS)
-Int64s = npt.NDArray[np.int64]
 
 
 class _Pages(NamedTuple):
@@ -95,7 +95,7 @@ def _pages(partials: pa.Table) -> _Pages:
     )
 
 
-def _times(partials: pa.Table, pages: _Pages, mean: npt.NDArray[np.float64]) -> dict[str, pa.Array]:
+def _times(partials: pa.Table, pages: _Pages, mean: Floats) -> dict[str, pa.Array]:
     """Quantiles and histogram of the known times."""
     count, width = len(pages.urls), len(BUCKET_TEXTS)
     codes = pages.of_rows * width + np.asarray(partials["time_bucket"])

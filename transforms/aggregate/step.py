@@ -84,8 +84,8 @@ class SumByPage(beam.PTransform):
     In: as `CutByWindow` gives them. Out: as `AggregateByPage`.
 
     Attributes:
-        window_seconds: As of `CutByWindow`.
-        trigger, allowed_lateness_seconds, sketch_size, pane_times, by_timers: As of `AggregateByPage`.
+        window_seconds: See `CutByWindow`.
+        trigger, allowed_lateness_seconds, sketch_size, pane_times, by_timers: See `AggregateByPage`.
         periods: What windows are rolled up to. Each window must lie in one (`Periods.check_windows`).
     """
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from clickstream.transforms.answer.totals import COLUMNS, Answer
-from clickstream.transforms.sketches import MAX_THETA, Int64s, Users, quantile, users_of
+from clickstream.transforms.arrays import Floats, Int64s
+from clickstream.transforms.sketches import MAX_THETA, Users, quantile, users_of
 
 GROUPED_COLUMNS = ("window_start", "url", "country", *COLUMNS)
 _HISTOGRAM = pl.Struct({"values": pl.List(pl.Float64), "counts": pl.List(pl.Int64)})
@@ -28,7 +28,7 @@ def read_sketches(rows: pa.Table) -> pl.DataFrame:
     ).drop("users_sketch", "time_spent_histogram", "time_spent_seconds")
 
 
-def break_down(rows: pl.DataFrame, groups: npt.NDArray[np.int64], count: int) -> list[Answer]:
+def break_down(rows: pl.DataFrame, groups: Int64s, count: int) -> list[Answer]:
     """One answer a group, of what `read_sketches` gave.
 
     Args:
@@ -65,7 +65,7 @@ def _distinct(frame: pl.DataFrame, sums: pl.DataFrame) -> dict[int, int]:
     return dict(kept.group_by("group").agg(pl.col("hash").n_unique()).iter_rows())
 
 
-def _quantiles(frame: pl.DataFrame) -> dict[int, tuple[npt.NDArray[np.float64], Int64s]]:
+def _quantiles(frame: pl.DataFrame) -> dict[int, tuple[Floats, Int64s]]:
     """Each group's histogram: values ascending, and their counts."""
     cells = frame.select("group", "values", "counts").drop_nulls().explode("values", "counts")
     merged = cells.group_by("group", "values").agg(pl.col("counts").sum()).filter(pl.col("counts") != 0)

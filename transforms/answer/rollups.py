@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from clickstream.transforms.sketches import Floats, Int64s
+from clickstream.transforms.arrays import Floats, Int64s
 
 _HOUR_MS, _SECOND_MS = 3_600_000, 1_000
 _EXACT = ("clicks", "timed_clicks", "sessions", "bounces")

@@ -6,7 +6,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.sketches import Floats, Int64s, Users, UserUnion, merge_histograms, quantile
+from clickstream.transforms.arrays import Floats, Int64s
+from clickstream.transforms.sketches import Users, UserUnion, merge_histograms, quantile
 
 # What is needed of a result row.
 COLUMNS = (

@@ -6,11 +6,11 @@ All of it is a function of the set of clicks, so that their order of arrival, an
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.arrays import Int64s, Mask
 from clickstream.transforms.schema import UTC_MS
 
 # What is remembered of a click: `event` tells apart clicks that are equal otherwise, `counted` is false for one that only shows what came before
@@ -27,8 +27,6 @@ VISIT_SCHEMA = pa.schema(
     ]
 )
 _CONTENT = ["url", "country", "event"]
-Int64s = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 class VisitRules(NamedTuple):

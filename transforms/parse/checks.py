@@ -6,19 +6,16 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.arrays import Int64s, Mask, Millis
 from clickstream.transforms.countries import UNKNOWN
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_COUNTRY_LENGTH, MAX_TEXT_LENGTH
 from clickstream.transforms.parse.reader import Column, Decoded, Refusal
-from clickstream.transforms.parse.times import Millis, to_epoch_ms
+from clickstream.transforms.parse.times import to_epoch_ms
 from clickstream.transforms.parse.urls import UrlError, UrlForm
 from clickstream.transforms.schema import CLICK_SCHEMA, UTC_MS
-
-Mask = npt.NDArray[np.bool_]
-Numbers = npt.NDArray[np.int64]
 
 
 class Bounds(NamedTuple):
@@ -38,7 +35,7 @@ class Checked(NamedTuple):
     """The clicks (CLICK_SCHEMA's chosen columns), each one's number in its batch, and the others; how often something was mended, by what."""
 
     clicks: pa.Table
-    kept: Numbers
+    kept: Int64s
     refused: list[Refusal]
     mended: Counter[str]
 
@@ -99,7 +96,7 @@ class Checks:
             self._found.append((reason, detail))
             self._reason[bad] = len(self._found)
 
-    def refusals(self, kept: npt.NDArray[np.int64]) -> list[Refusal]:
+    def refusals(self, kept: Int64s) -> list[Refusal]:
         """One refusal a failed record, under its index in the batch, which `kept` maps to."""
         return [Refusal(int(kept[i]), *self._found[self._reason[i] - 1]) for i in np.flatnonzero(self._reason)]
 

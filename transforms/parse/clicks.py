@@ -6,25 +6,24 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from clickstream.transforms.arrays import Int64s, Mask, Millis, millis_of
 from clickstream.transforms.parse import checks as check
 from clickstream.transforms.parse.faults import FAULT, narrowed
 from clickstream.transforms.parse.formats import EventFormat, read_events
 from clickstream.transforms.parse.hidden_ids import stand_in, without_ids
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
 from clickstream.transforms.parse.reader import Decoded, KnownShapes, Refusal, read_records
-from clickstream.transforms.parse.times import LATEST_MS, Millis
+from clickstream.transforms.parse.times import LATEST_MS
 from clickstream.transforms.parse.tracking import DEFAULT_TRACKING, TrackingParameters
 from clickstream.transforms.parse.urls import UrlForm
 from clickstream.transforms.periods import Periods
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, BatchProgress, RawBatch
 
-Numbers: TypeAlias = npt.NDArray[np.int64]
 ALL_COLUMNS = tuple(CLICK_SCHEMA.names)
 METRIC_COLUMNS = ("user_id", "timestamp", "url", "country", "session_end", "time_spent")
 
@@ -198,14 +197,10 @@ def _joined(parts: list[ParsedBatch]) -> ParsedBatch:
     return ParsedBatch(on_time, late, refused, done, earlier, sum(mended, Counter()), sum(not_clicks))
 
 
-def _too_late(clicks: pa.Table, watermark: int | None, options: ParseOptions) -> check.Mask:
+def _too_late(clicks: pa.Table, watermark: int | None, options: ParseOptions) -> Mask:
     if watermark is None or clicks.num_rows == 0:
         return np.zeros(clicks.num_rows, np.bool_)
-    return _closed(_millis(clicks), options) <= watermark
-
-
-def _millis(clicks: pa.Table) -> Millis:
-    return np.asarray(clicks["timestamp"].cast(pa.int64()))
+    return _closed(millis_of(clicks), options) <= watermark
 
 
 def _closed(millis: Millis, options: ParseOptions) -> Millis:
@@ -261,14 +256,14 @@ def _without_ids(refusal: Refusal, raw: bytes, pseudonyms: Pseudonyms, *, named:
     return f"{refusal.detail}; the bytes are withheld, as no user_id in them could be hidden", stand_in(raw, pseudonyms)
 
 
-def _progress(batch: RawBatch, clicks: pa.Table, numbers: Numbers, options: ParseOptions) -> list[BatchProgress]:
+def _progress(batch: RawBatch, clicks: pa.Table, numbers: Int64s, options: ParseOptions) -> list[BatchProgress]:
     """The batch's span, cut where a click is the first of a later window: what lies before is done with earlier."""
     if batch.span is None or batch.watermark is None:
         return []
     source, span, watermark = batch.source, batch.span, batch.watermark
     if not clicks.num_rows:
         return [BatchProgress(source, span, watermark)]
-    needed = np.maximum.accumulate(np.maximum(_settled(_millis(clicks), options), watermark))
+    needed = np.maximum.accumulate(np.maximum(_settled(millis_of(clicks), options), watermark))
     first = np.flatnonzero(np.diff(needed)) + 1
     first = first[:: len(first) // _MOST_SPANS + 1]
     cuts = [span.start, *(int(batch.positions[numbers[click]]) for click in first), span.end]

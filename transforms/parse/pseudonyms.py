@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
+from clickstream.transforms.memo import Memo
 
 MIN_KEY_BYTES = 16
 
@@ -17,7 +18,7 @@ _SHAPE = re.compile("[pr]1_[A-Za-z0-9_-]{28}")
 _ID_BYTES, _PROOF_BYTES, _BLOCK_BYTES = 16, 5, 64
 _FOR_PROOFS, _OF_ROW_KEY = b"\xff", b"\xfe"  # begin what is hashed: no user id in UTF-8 does
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
-_LONGEST_CACHED, _MOST_CACHED = 128, 1 << 16
+_LONGEST_KNOWN = 128
 
 
 class Hmac:
@@ -62,7 +63,7 @@ class Pseudonyms:
         of_row_keys = self.hmac(_OF_ROW_KEY)
         self._row_key = hashlib.blake2b(key=of_row_keys, digest_size=_ID_BYTES)
         self._row_key_proof = hashlib.blake2b(key=of_row_keys, digest_size=_PROOF_BYTES)
-        self._cache = _Cache(self)
+        self._known = Memo(self._stands_for, longest=_LONGEST_KNOWN)
 
     def __reduce__(self) -> NoReturn:
         message = "Pseudonyms hold a key: each worker makes its own, in setup(), and none are sent."
@@ -98,7 +99,10 @@ class Pseudonyms:
         if "row_key" in fields:
             row_keys = [self.of_row_key(key) if key else key for key in fields["row_key"].to_pylist()]
             fields["row_key"] = pa.array(row_keys, pa.string())
-        fields["user_id"] = pa.array(map(self._cache.__getitem__, ids), pa.string())
+        fields["user_id"] = pa.array(map(self._known.__getitem__, ids), pa.string())
+
+    def _stands_for(self, user_id: str) -> str:
+        return self.of(user_id) if 0 < len(user_id.strip()) <= MAX_TEXT_LENGTH else user_id
 
     def _proven(self, prefix: str, digest: bytes) -> str:
         proof = (
@@ -106,21 +110,3 @@ class Pseudonyms:
         ).copy()  # so that neither kind passes for the other
         proof.update(digest)
         return prefix + b2a_base64(digest + proof.digest(), newline=False).translate(_URLSAFE).decode()
-
-
-class _Cache(dict[str, str]):
-    """Pseudonyms by user id as it came: a look into a table for users that came by before."""
-
-    def __init__(self, pseudonyms: Pseudonyms) -> None:
-        super().__init__()
-        self._pseudonyms = pseudonyms
-
-    def __missing__(self, user_id: str) -> str:
-        if not 0 < len(user_id.strip()) <= MAX_TEXT_LENGTH:
-            return user_id
-        pseudonym = self._pseudonyms.of(user_id)
-        if len(user_id) <= _LONGEST_CACHED:
-            if len(self) >= _MOST_CACHED:
-                self.clear()
-            self[user_id] = pseudonym
-        return pseudonym

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.arrays import Floats, Mask, Millis
 from clickstream.transforms.parse.reader import Column
-
-Millis = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 _UTC_US = pa.timestamp("us", tz="UTC")
 ZONE = r"Z$|[T ].*[+-]\d\d(:?\d\d)?$"
@@ -108,7 +105,7 @@ def _mixed(values: Sequence[Any]) -> tuple[Millis, Mask]:
     return np.where(is_number, millis, texts), text_valid | is_number
 
 
-def _numbers(numbers: npt.NDArray[np.float64]) -> tuple[Millis, Mask]:
+def _numbers(numbers: Floats) -> tuple[Millis, Mask]:
     is_number = (numbers >= 0) & (numbers < LATEST_MS)
     numbers[~is_number] = 0
     millis = np.where(numbers < _BELOW_IS_SECONDS, seconds_to_ms(numbers), np.floor(numbers))
@@ -116,7 +113,7 @@ def _numbers(numbers: npt.NDArray[np.float64]) -> tuple[Millis, Mask]:
     return np.where(is_number, millis, -1).astype(np.int64), is_number
 
 
-def seconds_to_ms(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def seconds_to_ms(seconds: Floats) -> Floats:
     """The last millisecond not after each; `floor(seconds * 1000)` is one short for 0.6 % of times written with three decimals."""
     nearest = np.rint(seconds * 1000)
     return nearest - (nearest / 1000 > seconds)

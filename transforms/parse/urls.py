@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import can_ada
 
+from clickstream.transforms.memo import Memo
 from clickstream.transforms.parse.tracking import DEFAULT_TRACKING, TrackingParameters
 
 MAX_URL_BYTES = 8 << 10
@@ -23,7 +24,7 @@ _UNRESERVED = {
 _OTHERWISE = re.compile(
     rf"%(?![0-9A-F]{{2}})|%(?:{'|'.join(_UNRESERVED)})"
 )  # percent-encoding in another than its one form
-_LONGEST_CACHED, _MOST_CACHED = 512, 1 << 16
+_LONGEST_KNOWN = 512
 
 
 class UrlError(ValueError):
@@ -69,26 +70,15 @@ class UrlForm:
         return list(map(_memo(self).__getitem__, urls))
 
 
-class _Memo(dict[str, str]):
-    def __init__(self, form: UrlForm) -> None:
-        super().__init__()
-        self._form = form
-
-    def __missing__(self, url: str) -> str:
-        try:
-            normal = _normalise(url, self._form)
-        except UrlError:
-            normal = ""
-        if len(url) <= _LONGEST_CACHED:
-            if len(self) >= _MOST_CACHED:
-                self.clear()
-            self[url] = normal
-        return normal
-
-
 @lru_cache(8)
-def _memo(form: UrlForm) -> _Memo:
-    return _Memo(form)
+def _memo(form: UrlForm) -> Memo[str]:
+    def normal(url: str) -> str:
+        try:
+            return _normalise(url, form)
+        except UrlError:
+            return ""
+
+    return Memo(normal, longest=_LONGEST_KNOWN)
 
 
 def _normalise(url: str, form: UrlForm) -> str:

@@ -25,7 +25,7 @@ class RestateRows(beam.PTransform):
     differ.
 
     Attributes:
-        fewer: As of `restate`, by the window's start in ms since the epoch; 0 for others.
+        fewer: See `restate`; by the window's start in ms since the epoch; 0 for others.
         keep_fuller: Whether a window of which more is published is left as it is.
     """
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-Int64s = npt.NDArray[np.int64]
+from clickstream.transforms.arrays import Int64s, Mask
 
 
 class OnlyWhole(beam.DoFn):
@@ -32,7 +31,7 @@ class OnlyWhole(beam.DoFn):
             yield rows.filter(pa.array(~mixed))
 
 
-def reached(buckets: Int64s, bucket_ms: int, starts: Int64s, ends: Int64s) -> npt.NDArray[np.bool_]:
+def reached(buckets: Int64s, bucket_ms: int, starts: Int64s, ends: Int64s) -> Mask:
     """Which of the stretches [start, end) share a time with one of the buckets (their starts, ascending). All ms since the epoch."""
     if not len(buckets):
         return np.zeros(len(starts), np.bool_)

@@ -85,7 +85,7 @@ class PartitionPoller:
         self._reached: dict[
             int, int
         ] = {}  # the end of each partition that was run into, behind transaction markers too
-        self._heard: dict[
+        self._last_record_at: dict[
             int, float
         ] = {}  # when each partition last had a record whose time counts, or the brokers didn't answer
         # Since when, and until when, each partition has had records of now at least every second, but none whose time counts.
@@ -105,16 +105,16 @@ class PartitionPoller:
         if self._ends is not None:
             self._ends.close()
 
-    def seek(self, wanted: Mapping[int, int], heard: Mapping[int, int]) -> None:
+    def seek(self, wanted: Mapping[int, int], last_record_at: Mapping[int, int]) -> None:
         """Goes to these offsets, unless it stands there: what was read ahead is kept.
 
         Args:
             wanted: The first unread offset of each partition.
-            heard: As `heard` gave it out after the last poll, here or in another worker; NEVER: not yet.
+            last_record_at: As `last_record_at` gave it out after the last poll, here or in another worker; NEVER: not yet.
         """
         now, wall = time.monotonic(), time.time()
-        for partition, millis in heard.items():
-            self._heard[partition] = now - max(0.0, wall - millis / 1000) if millis > NEVER else now
+        for partition, millis in last_record_at.items():
+            self._last_record_at[partition] = now - max(0.0, wall - millis / 1000) if millis > NEVER else now
         if wanted == self._at and not self._forgotten:
             return
         self._at, self._forgotten = dict(wanted), False
@@ -122,10 +122,10 @@ class PartitionPoller:
         self._reached.clear()
         self._answered = dict.fromkeys(wanted, now)
 
-    def heard(self, partition: int) -> int:
+    def last_record_at(self, partition: int) -> int:
         """When it last had a record whose time counts, or the brokers didn't answer; ms since the epoch."""
         now = time.monotonic()
-        return int((time.time() - (now - self._heard.get(partition, now))) * 1000)
+        return int((time.time() - (now - self._last_record_at.get(partition, now))) * 1000)
 
     def written(self, partition: int) -> int:
         """When the last record whose time counts was written, by its own timestamp; 0 if there was none."""
@@ -171,7 +171,7 @@ class PartitionPoller:
         """
         now = time.monotonic()
         if count:
-            self._heard[partition], self._written[partition] = now, polled.timestamps[-1]
+            self._last_record_at[partition], self._written[partition] = now, polled.timestamps[-1]
             self._mute.pop(partition, None)
         elif polled.timestamps and max(polled.timestamps) >= (time.time() - _NOW_SECONDS) * 1000:
             began, last = self._mute.get(partition, (now, now))
@@ -205,13 +205,13 @@ class PartitionPoller:
         Args:
             read: The first unread offset of each partition.
         """
-        quiet = [p for p in read if time.monotonic() - self._heard.get(p, 0.0) >= _CONFIRM_SECONDS]
+        quiet = [p for p in read if time.monotonic() - self._last_record_at.get(p, 0.0) >= _CONFIRM_SECONDS]
         if not quiet or not self.due("confirm", _CONFIRM_SECONDS):
             return
         ends = self._high_watermarks(quiet)
         now = self._confirmed = time.monotonic()
         if ends is None:
-            self._heard.update(dict.fromkeys(quiet, now))
+            self._last_record_at.update(dict.fromkeys(quiet, now))
         else:
             self._answered.update(dict.fromkeys(ends, now))
             self._caught_up = {p for p, end in ends.items() if max(read[p], self.reached(p)) >= end}
@@ -232,7 +232,7 @@ class PartitionPoller:
         That a partition is caught up counts only if it was told since records came last: with them, others may have come
         to it, and older ones, when a backlog arrives everywhere at once.
         """
-        quiet = max(0.0, self._confirmed - self._heard.get(partition, self._confirmed))
+        quiet = max(0.0, self._confirmed - self._last_record_at.get(partition, self._confirmed))
         told = partition in self._caught_up and self._confirmed >= self._came
         began, last = self._mute.get(partition, (0.0, float("-inf")))
         mute = last - began >= _MUTE_SECONDS and time.monotonic() - last < _CONFIRM_SECONDS

@@ -121,8 +121,8 @@ class _ReadGroup(beam.DoFn):
     def _gauges(self, poller: PartitionPoller, group: GroupState, watermark: int) -> None:
         for partition, lag in poller.lags(_unread(group)).items():
             Metrics.gauge("clickstream.kafka", f"lag_{partition}").set(lag)
-        answered = time.time() - poller.silent_seconds(_unread(group))
-        Metrics.gauge("clickstream.kafka", f"answered_ms_{group[0].partition}").set(int(answered * 1000))
+        last_answer_at = time.time() - poller.silent_seconds(_unread(group))
+        Metrics.gauge("clickstream.kafka", f"answered_ms_{group[0].partition}").set(int(last_answer_at * 1000))
         if watermark > NEVER:
             Metrics.gauge("clickstream.kafka", f"watermark_ms_{group[0].partition}").set(watermark)
 
@@ -156,7 +156,7 @@ class ReadUntilStopped(_ReadGroup):
         deadline = time.monotonic() + self._settings.bundle_seconds
         poller = self._poller(tracker.current_restriction())
         group = self._with_new_partitions(poller, tracker.current_restriction())
-        poller.seek(_unread(group), {state.partition: state.heard for state in group})
+        poller.seek(_unread(group), {state.partition: state.last_record_at for state in group})
         if poller.due("topic", _LOOK_SECONDS):
             poller.check_topic()
         stamp = estimator.current_watermark()
@@ -165,7 +165,7 @@ class ReadUntilStopped(_ReadGroup):
         while (left := deadline - time.monotonic()) > 0 and polled != {}:
             polled = poller.poll(self._settings.batch_records, left if self._settings.one_group else _TURN_SECONDS)
             before, group = group, self._after(poller, group, polled)
-            group = tuple(state._replace(heard=poller.heard(state.partition)) for state in group)
+            group = tuple(state._replace(last_record_at=poller.last_record_at(state.partition)) for state in group)
             if not tracker.try_claim(group):
                 poller.forget()
                 return
@@ -176,13 +176,13 @@ class ReadUntilStopped(_ReadGroup):
         self._gauges(poller, group, watermark)
         tracker.defer_remainder(None if polled or self._settings.one_group else _REST)
 
-    def _watermark(self, poller: PartitionPoller, group: GroupState, stood: int) -> int:
+    def _watermark(self, poller: PartitionPoller, group: GroupState, previous: int) -> int:
         poller.confirm_quiet(_unread(group))
         settings = self._settings
         views = [poller.view(state.partition, _known(state.latest)) for state in group]
         by_clock = not settings.one_group or any(view.mute for view in views)
         return next_watermark(
-            stood,
+            previous,
             views,
             disorder_ms=settings.disorder_ms,
             idle_ms=settings.idle_ms,

@@ -23,8 +23,8 @@ class PartitionState(NamedTuple):
         latest: The latest event time seen, ms since the epoch; NEVER if none.
         complete_until: The event time up to which windows were complete before this run, ms since the epoch. A click of
             one of them is too late, as it was then: this run may know but a part of its window.
-        heard: When it last had a record, or the brokers didn't answer, ms since the epoch; NEVER: not yet. Whichever worker reads on, and after
-            whatever restart, knows from it for how long there has been nothing.
+        last_record_at: When it last had a record, or the brokers didn't answer, ms since the epoch; NEVER: not yet.
+            Whichever worker reads on, and after whatever restart, knows from it for how long there has been nothing.
     """
 
     partition: int
@@ -33,7 +33,7 @@ class PartitionState(NamedTuple):
     end: int = _FOREVER
     latest: int = NEVER
     complete_until: int = NEVER
-    heard: int = NEVER
+    last_record_at: int = NEVER
 
     @property
     def done(self) -> bool:

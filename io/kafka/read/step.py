@@ -1,4 +1,4 @@
-"""Kafka: `ReadFromKafka` (batches, watermark on event time) and `CommitOffsets` (only what every sink has)."""
+"""`ReadFromKafka`: batches of undecoded records, with a watermark on event time."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,15 +7,12 @@ from typing import Literal
 import apache_beam as beam
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka.client import KafkaConnection, check_kafka
-from clickstream.io.kafka.commit import CommitOffsets
-from clickstream.io.kafka.config import KafkaConfig, load_kafka_config
+from clickstream.io.kafka.client import KafkaConnection
+from clickstream.io.kafka.config import KafkaConfig
 from clickstream.io.kafka.read.reader import EventTime, ReadSettings, ReadUntilEnd, ReadUntilStopped
 from clickstream.io.kafka.read.start import StartPositions, start_time
 from clickstream.transforms.runner import on_prism
 from clickstream.transforms.schema import RawBatch
-
-__all__ = ["CommitOffsets", "KafkaConnection", "ReadFromKafka", "check_kafka", "load_kafka_config"]
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 

@@ -16,7 +16,7 @@ from clickstream.io.secrets import check_secret_reference, resolve_secret
 _CONNECT_SECONDS, _REQUEST_SECONDS, _RECONNECT_SECONDS = 10, 20, 1.0
 _MISSING = "--raw_store=cassandra needs the Cassandra driver: pip install 'clickstream-beam[cassandra]'."
 _sessions: dict[tuple[Any, int], Any] = {}
-_turn = threading.Lock()
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def session_at(place: CassandraPlace) -> Any:
         UserError: The driver is missing, or the login is refused.
     """
     key = (place, os.getpid())
-    with _turn:
+    with _lock:
         if key not in _sessions:
             with one_line_errors(f"Cassandra at {place.hosts}"):
                 _sessions[key] = _cluster(place).connect()

@@ -32,7 +32,7 @@ class CassandraRawStoreConnection:
         hosts: `HOST:PORT`, several with commas, all of one port.
         keyspace: Made if missing, with up to three copies, in the data centre that the hosts are in.
         table: The table of clicks; beside it `TABLE_buckets` and `TABLE_lease`.
-        user, password, tls_ca: As of `CassandraPlace`.
+        user, password, tls_ca: See `CassandraPlace`.
 
     Raises:
         UserError: A name or place can't be.

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from clickstream.io.raw.clicks import buckets_of, millis_of
+from clickstream.io.raw.clicks import buckets_of
+from clickstream.transforms.arrays import millis_of
 
 _BATCH_ROWS = 20_000
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")

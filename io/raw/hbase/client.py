@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from clickstream.io.errors import UserError
-from clickstream.io.raw.hbase.errors import judge
+from clickstream.io.raw.hbase.errors import classify
 
 _TIMEOUT_SECONDS = 20.0
 _IDLE_SECONDS = 30.0  # the server ends a connection that was silent for 60
@@ -125,7 +125,7 @@ class HBaseClient:
             yield
         except BaseException as error:
             self.close()
-            problem = judge(error, self.place, _TIMEOUT_SECONDS)
+            problem = classify(error, self.place, _TIMEOUT_SECONDS)
             if problem is None:
                 raise
         if problem:

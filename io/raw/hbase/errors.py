@@ -34,7 +34,7 @@ _BROKEN = ("TTransportException", "TException")
 _GARBLED = ("TProtocolException", "ProtocolError", "TDecodeException")
 
 
-def judge(error: BaseException, place: str, seconds: float) -> UserError | None:
+def classify(error: BaseException, place: str, seconds: float) -> UserError | None:
     """What to raise instead; None if it is no error of the client or the server."""
     name = type(error).__name__
     if name in ("IOError", "IllegalArgument", "AlreadyExists"):  # the server's, by their names in Hbase.thrift

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from clickstream.io.raw import clicks as raw_clicks
 from clickstream.io.raw.hbase.wire import fixed_bytes
+from clickstream.transforms.arrays import millis_of
 from clickstream.transforms.schema import CLICK_SCHEMA
 
 COLUMNS = {name: f"{family}:{name}".encode() for name, (family, _) in raw_clicks.family_columns().items()}
@@ -22,7 +23,7 @@ _KEY_BYTES = 25
 def row_keys(clicks: pa.Table) -> pa.Array:
     """Shard, time and click_id: a bucket's shard is a range, and a user's clicks lie in one of them."""
     shards = fixed_bytes(np.asarray(clicks["shard"]).astype(np.uint8))
-    times = fixed_bytes(raw_clicks.millis_of(clicks).astype(">i8"))
+    times = fixed_bytes(millis_of(clicks).astype(">i8"))
     return pc.binary_join_element_wise(shards, times, clicks["click_id"].combine_chunks(), b"")
 
 

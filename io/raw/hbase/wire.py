@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.arrays import Int64s
+
 _BOOL, _STRING, _STRUCT, _MAP, _LIST = (kind.to_bytes(1, "big") for kind in (2, 11, 12, 13, 15))
 _END = b"\0"
 _CALL = b"\x80\x01\x00\x01"  # version 1, a call
@@ -66,7 +68,7 @@ def _constant(value: bytes) -> pa.Scalar:
     return pa.scalar(value, pa.binary())
 
 
-def _numbers(numbers: pa.Array | npt.NDArray[np.int64]) -> pa.Array:
+def _numbers(numbers: pa.Array | Int64s) -> pa.Array:
     return fixed_bytes(np.asarray(numbers).astype(">u4"))
 
 

@@ -39,7 +39,7 @@ def clicks_table(name: str) -> sa.Table:
 
 
 def buckets_table(name: str) -> sa.Table:
-    """The table of buckets (ms since the epoch) and their marks, as of `Bucket`."""
+    """The table of buckets (ms since the epoch) and their marks, see `Bucket`."""
     return sa.Table(
         check_name(name),
         sa.MetaData(),

@@ -25,6 +25,7 @@ from clickstream.io.sql import (
     one_line_errors,
     setup_tables,
 )
+from clickstream.transforms.arrays import millis_of
 
 _BATCH_ROWS, _PAGE_ROWS = 5_000, 10_000
 
@@ -144,7 +145,7 @@ class SqlRawStore:
         question = sa.select(*time).where(self._within(bucket_ms), self._of_user(user_id))
         with one_line_errors(self._connection), self._engine.connect() as opened:
             rows = [tuple(row) for row in opened.execute(question)]
-        return raw_clicks.millis_of(rows_of.from_rows(rows, ["timestamp"])).tolist()
+        return millis_of(rows_of.from_rows(rows, ["timestamp"])).tolist()
 
     def delete_user(self, user_id: str, bucket_ms: int) -> None:
         """Removes the user's clicks of a bucket."""

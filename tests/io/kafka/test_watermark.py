@@ -14,8 +14,8 @@ TIMES = st.integers(0, 10**13)
 VIEWS = st.builds(PartitionView, st.none() | TIMES, st.booleans(), st.integers(0, 10**6))
 
 
-def watermark(*views, stood=NEVER, **more):
-    return next_watermark(stood, views, disorder_ms=DISORDER, idle_ms=IDLE, **more)
+def watermark(*views, previous=NEVER, **more):
+    return next_watermark(previous, views, disorder_ms=DISORDER, idle_ms=IDLE, **more)
 
 
 def busy(latest):
@@ -60,8 +60,8 @@ def test_without_any_record_it_stays_unless_it_is_to_follow_the_clock():
 
 
 @given(st.lists(VIEWS), st.integers(NEVER, 10**13), st.none() | TIMES)
-def test_it_never_goes_back(views, stood, clock):
-    assert watermark(*views, stood=stood, clock_ms=clock) >= stood
+def test_it_never_goes_back(views, previous, clock):
+    assert watermark(*views, previous=previous, clock_ms=clock) >= previous
 
 
 @given(st.lists(VIEWS, min_size=1), TIMES)
@@ -72,13 +72,13 @@ def test_a_partition_that_is_not_idle_is_never_overtaken(views, latest):
 @given(st.lists(st.lists(st.integers(0, 10**6), min_size=1), min_size=1))
 def test_no_event_within_the_bound_is_late(partitions):
     """Partitions read in turns; each keeps its disorder: whatever is read next is never behind the watermark."""
-    stood = NEVER
+    previous = NEVER
     seen = [None] * len(partitions)
     for turn in range(max(map(len, partitions))):
         for number, times in enumerate(partitions):
             if turn < len(times):
                 time = max(times[turn], (seen[number] or 0) - DISORDER)
-                assert time >= stood
+                assert time >= previous
                 seen[number] = max(seen[number] or 0, time)
                 views = [
                     PartitionView(s, caught_up=len(t) <= turn, quiet_ms=IDLE if len(t) <= turn else 0)
@@ -86,7 +86,7 @@ def test_no_event_within_the_bound_is_late(partitions):
                 ]
                 held = [v for v in views if not v.caught_up]
                 if held:
-                    stood = watermark(*held, stood=stood)
+                    previous = watermark(*held, previous=previous)
 
 
 @given(st.lists(st.integers(), max_size=3000))
@@ -109,19 +109,19 @@ def record(millis):
 
 def too_late(arrivals, ticks, read):
     """Which of the clicks with these numbers come too late, when partitions are read as records arrive; the watermark is told at each tick."""
-    stood, latest, heard, late = NEVER, {0: None, 1: None}, {0: 0, 1: 0}, set()
+    previous, latest, heard, late = NEVER, {0: None, 1: None}, {0: 0, 1: 0}, set()
     event_time = LatestEventTime(max_clock_skew_seconds=SKEW / 1000)
     for tick in ticks:
         for number, (clock, partition, behind) in enumerate(arrivals):
             if clock == tick and number in read:
                 millis = BEGAN + clock - behind
-                if (millis // WINDOW + 1) * WINDOW + LATENESS <= stood:
+                if (millis // WINDOW + 1) * WINDOW + LATENESS <= previous:
                     late.add(number)
                 counts = event_time.latest_by_clock([record(millis)], [BEGAN + clock])
                 if counts is not None:
                     latest[partition], heard[partition] = max(counts, latest[partition] or 0), clock
         views = [PartitionView(latest[p], caught_up=True, quiet_ms=tick - heard[p]) for p in latest]
-        stood = watermark(*views, stood=stood)
+        previous = watermark(*views, previous=previous)
     return late
 
 

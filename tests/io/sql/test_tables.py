@@ -15,6 +15,7 @@ from sqlalchemy.dialects import mysql
 
 from clickstream.io.errors import UserError
 from clickstream.io.sql import tables
+from clickstream.transforms import memo
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, REJECTED_SCHEMA
 
 NOW = datetime(2026, 11, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -103,7 +104,7 @@ def test_types_in_mysql(name, kind):
 
 
 def test_hashes_are_remembered_up_to_a_bound(monkeypatch):
-    monkeypatch.setattr(tables, "_CACHED_URLS", 3)
+    monkeypatch.setattr(memo, "MOST", 3)
     hashes = tables.UrlHashes()
     urls = [f"https://a.example/{n}" for n in range(10)] + ["https://a.example/" + "x" * 8000]
     for url in urls * 2:

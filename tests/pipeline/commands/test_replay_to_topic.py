@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.replay_to_topic import summary
+from clickstream.pipeline.replay.topic import summary
 
 
 def test_the_summary_says_what_went_and_what_stays() -> None:

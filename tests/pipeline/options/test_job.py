@@ -4,10 +4,10 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
 from clickstream.io.errors import UserError
-from clickstream.pipeline.live_job import servers_of
+from clickstream.pipeline.live.job import servers_of
 from clickstream.pipeline.options import ClickOptions, KafkaOptions, MetricOptions, job_parser, read_options
 from clickstream.pipeline.options.values import duration, duration_or_off, rollups, whole
-from clickstream.pipeline.settings import parse_options, rollups_of
+from clickstream.pipeline.settings import Settings, rollups_of
 from clickstream.transforms import Periods
 
 
@@ -47,6 +47,14 @@ def test_own_options_and_beams_are_read_together() -> None:
     assert options.view_as(KafkaOptions).bootstrap_servers == "b:9092"
 
 
+def parse_options(options, *, live=False):
+    return Settings.from_options(options, live=live).parse
+
+
+def _servers_of(options):
+    return servers_of(options, Settings.from_options(options, live=True))
+
+
 def test_event_age_is_bounded_live_and_not_for_logs() -> None:
     plain, off = read_options([]), read_options(["--max_event_age=off", "--max_clock_skew=off"])
     assert parse_options(plain).max_event_age_seconds is None
@@ -67,13 +75,13 @@ def test_every_option_has_help() -> None:
 def test_files_are_set_up_whatever_is_checked(tmp_path, stores) -> None:
     kafka = ("--bootstrap_servers=b:9092", "--topic=t", f"--output_dir={tmp_path}", "--check_servers=off")
     with pytest.raises(UserError, match="--check_servers=off isn't for SQLite files"):
-        servers_of(read_options([*kafka, *stores]))
+        _servers_of(read_options([*kafka, *stores]))
 
 
 def test_no_server_is_asked_if_none_is_to_be() -> None:
     live = ("--bootstrap_servers=b:9092", "--topic=t", "--mysql=mysql://a@b/c", "--check_servers=off")
     options = read_options([*live, "--hash_user_ids=env:NOT_SET_HERE"])
-    sinks, raw_store = servers_of(options)
+    sinks, raw_store = _servers_of(options)
     assert (sinks.sql.host, raw_store) == ("b", None)
     assert parse_options(options, live=True).user_key is not None
     with pytest.raises(UserError, match="NOT_SET_HERE is not set"):

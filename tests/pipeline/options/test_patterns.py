@@ -12,11 +12,12 @@ from clickstream.io.errors import UserError
 from clickstream.pipeline.commands.submit_dataflow import DEFAULTS
 from clickstream.pipeline.commands.template_metadata import LEFT_OUT, metadata
 from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live_job import live_job
+from clickstream.pipeline.live.job import live_job
 from clickstream.pipeline.options import job_parser, read_options
 from clickstream.pipeline.options.patterns import numbers, pattern_of
 from clickstream.pipeline.raw_store import raw_store_of
 from clickstream.pipeline.runners.dataflow import check_dataflow
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import sinks_of
 
 ACTIONS = {action.dest: action for action in job_parser(command="submit-dataflow")._actions}
@@ -136,7 +137,10 @@ def accepted(name: str, value: str) -> bool:
     try:
         options = read_options([*DEFAULTS, *argv])
         check_dataflow(options, argv)
-        wire(beam.Pipeline(runner="DirectRunner"), live_job(options, sinks_of(options), raw_store_of(options)))
+        wire(
+            beam.Pipeline(runner="DirectRunner"),
+            live_job(options, Settings.from_options(options, live=True), sinks_of(options), raw_store_of(options)),
+        )
     except UserError:
         return False
     return True

@@ -18,7 +18,7 @@ from clickstream.io.raw.clicks import SHARDS
 from clickstream.io.raw.hbase import client as raw_hbase_client
 from clickstream.io.raw.hbase import lease, wire
 from clickstream.io.raw.hbase import rows as raw_hbase_rows
-from clickstream.io.raw.hbase.errors import judge
+from clickstream.io.raw.hbase.errors import classify
 from clickstream.io.raw.hbase.store import HBaseRawStoreConnection
 from clickstream.io.raw.store import RawStoreUnavailableError
 
@@ -130,12 +130,12 @@ def test_a_server_of_another_kind() -> None:
 
 def test_a_server_says_nothing_of_its_rows() -> None:
     text = "org.apache.hadoop.hbase.NotServingRegionException: row 'secret'\n\tat org.apache.Thing.java:1\nCaused by: java.io.IOException"
-    found = judge(Hbase.mutateRows_result.thrift_spec[1][2](message=text.encode()), "HBase at x:1, table t", 20)
+    found = classify(Hbase.mutateRows_result.thrift_spec[1][2](message=text.encode()), "HBase at x:1, table t", 20)
     assert isinstance(found, RawStoreUnavailableError)
     assert "NotServingRegionException" in str(found)
     assert "secret" not in str(found)
     assert "\n" not in str(found)
-    assert judge(ValueError(), "here", 20) is None
+    assert classify(ValueError(), "here", 20) is None
 
 
 def test_the_message_is_that_of_the_client() -> None:

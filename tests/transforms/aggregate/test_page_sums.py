@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Click, as_oracle_rows, expected_rows
+from without_beam import iterate_metrics
 
 from clickstream.transforms.aggregate import page_sums
 from clickstream.transforms.aggregate.combine import PageSumsCoder
-from clickstream.transforms.aggregate.page_sums import PageSums, cut_by_window, iterate_metrics, merge_partials
+from clickstream.transforms.aggregate.page_sums import PageSums, cut_by_window, merge_partials
 from clickstream.transforms.aggregate.result_rows import page_metrics
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, UTC_MS
 from clickstream.transforms.sketches import time_buckets

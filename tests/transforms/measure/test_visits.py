@@ -8,8 +8,8 @@ from columns import click_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Click, Row, as_oracle_rows, expected_rows
+from without_beam import iterate_metrics
 
-from clickstream.transforms.aggregate.page_sums import iterate_metrics
 from clickstream.transforms.measure.visits import VISIT_SCHEMA, VisitRules, changes, put_in_order, visit_columns
 
 START = 1_793_527_200_000

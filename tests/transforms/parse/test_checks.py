@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from clickstream.transforms import memo
 from clickstream.transforms.parse import urls
 from clickstream.transforms.parse.checks import (
     Checks,
@@ -105,8 +106,9 @@ def test_each_good_url_is_looked_at_once(monkeypatch) -> None:
 
 
 def test_the_table_of_urls_does_not_grow_without_end(monkeypatch) -> None:
-    monkeypatch.setattr(urls, "_MOST_CACHED", 10)
-    cache = urls._Memo(urls.UrlForm())
+    monkeypatch.setattr(memo, "MOST", 10)
+    urls._memo.cache_clear()
+    cache = urls._memo(urls.UrlForm())
     assert [cache[f"http://a/{n}"] for n in range(95)] == [f"http://a/{n}" for n in range(95)]
     assert len(cache) <= 10
 

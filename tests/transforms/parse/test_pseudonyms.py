@@ -22,11 +22,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import as_oracle_rows
+from without_beam import iterate_metrics
 
 from clickstream.io.sample import SampleOptions, sample_records
 from clickstream.io.secrets import resolve_secret
-from clickstream.transforms import METRIC_COLUMNS, ParseClicks, ParseOptions, RawBatch, TimeSpentPolicy
-from clickstream.transforms.aggregate.page_sums import iterate_metrics
+from clickstream.transforms import METRIC_COLUMNS, ParseClicks, ParseOptions, RawBatch, TimeSpentPolicy, memo
 from clickstream.transforms.measure.policy import measure_time_spent
 from clickstream.transforms.parse import pseudonyms
 from clickstream.transforms.parse.clicks import ParsedBatch, parse_clicks
@@ -94,7 +94,7 @@ def test_short_keys_are_refused_and_none_travels() -> None:
 
 
 def test_a_full_cache_changes_nothing(monkeypatch) -> None:
-    monkeypatch.setattr(pseudonyms, "_MOST_CACHED", 3)
+    monkeypatch.setattr(memo, "MOST", 3)
     ids = [f"user-{n % 7}" for n in range(50)]
     fields = {"user_id": pa.array(ids)}
     Pseudonyms(KEY).hide(fields)

@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.lines import Floats, Mask
+from clickstream.transforms.arrays import Floats, Mask, Millis
 from clickstream.transforms.parse.formats.extracted import PathColumn
 from clickstream.transforms.parse.formats.json_values import NUMBER, TEXT
 from clickstream.transforms.parse.formats.mapping import Source
-from clickstream.transforms.parse.times import LATEST_MS, ZONE, Millis, seconds_to_ms, to_epoch_ms
+from clickstream.transforms.parse.times import LATEST_MS, ZONE, seconds_to_ms, to_epoch_ms
 
 PER_MS = {"us": 1_000, "ns": 1_000_000}  # whole units of a millisecond
 _WHOLE, _DECIMAL = r"^-?[0-9]{1,18}$", r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"

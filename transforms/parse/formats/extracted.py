@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.lines import Mask, Places
+from clickstream.transforms.arrays import Mask
+from clickstream.transforms.lines import Places
 from clickstream.transforms.parse.formats.json_values import (
     NONE,
     OTHER,

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream.transforms.arrays import Mask
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_TEXT_LENGTH
-from clickstream.transforms.lines import Mask
 from clickstream.transforms.parse.formats.clock import millis_of, numbers_of
 from clickstream.transforms.parse.formats.extracted import PathColumn
 from clickstream.transforms.parse.formats.json_values import FALSE, NONE, NUMBER, OTHER, TEXT, TRUE

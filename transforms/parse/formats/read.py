@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clickstream.transforms.lines import Mask, as_lines
+from clickstream.transforms.arrays import Mask
+from clickstream.transforms.lines import as_lines
 from clickstream.transforms.parse.formats.extracted import Extracted, merged, read_singly
 from clickstream.transforms.parse.formats.fields import are_clicks, make_fields
 from clickstream.transforms.parse.formats.mapping import EventFormat

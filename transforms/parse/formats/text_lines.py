@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream.transforms.lines import Mask, Places
+from clickstream.transforms.arrays import Mask
+from clickstream.transforms.lines import Places
 from clickstream.transforms.parse.formats.extracted import Extracted, PathColumn, texts_column
 from clickstream.transforms.parse.formats.json_values import UnreadableError, text_in
 from clickstream.transforms.parse.formats.mapping import Record

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from clickstream.transforms.arrays import Floats
 from clickstream.transforms.limits import LONGEST_SECONDS
-from clickstream.transforms.lines import Floats, Lines, Places, cut_texts, in_one
+from clickstream.transforms.lines import Lines, Places, cut_texts, in_one
 from clickstream.transforms.parse.reader.columns import Column, mixed
 from clickstream.transforms.parse.reader.same_shape import Found
 

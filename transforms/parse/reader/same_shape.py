@@ -10,8 +10,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from clickstream.transforms.arrays import Mask
 from clickstream.transforms.limits import MAX_TEXT_LENGTH
-from clickstream.transforms.lines import Lines, Mask, Places
+from clickstream.transforms.lines import Lines, Places
 from clickstream.transforms.parse.reader.shapes import LIMITED, Shape, shape_of
 
 FEWEST = 100  # lines that are worth a look for a shape: with fewer, the calls cost more than they save

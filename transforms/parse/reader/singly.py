@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from clickstream.transforms.arrays import Int64s
 from clickstream.transforms.limits import MAX_NESTING
 from clickstream.transforms.lines import Lines
 from clickstream.transforms.parse.reader.columns import Decoded, Refusal
@@ -75,7 +75,7 @@ class _Chunk(NamedTuple):
 
     records: list[Any]
     flat: bool
-    kept: npt.NDArray[np.int64]
+    kept: Int64s
     refused: list[Refusal]
     mended: list[str]
 

@@ -26,7 +26,7 @@ class RowCache:
     def __init__(self, stores: Mapping[str, Store]) -> None:
         self._stores = stores
         self._known: dict[_Key, tuple[Stretch, pl.DataFrame]] = {}
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def rows(self, wanted: RowFilter, stretches: Sequence[Stretch]) -> pl.DataFrame:
         """The rows of these stretches, of the page and country that are wanted.
@@ -34,7 +34,7 @@ class RowCache:
         Raises:
             UserError: The store can't be read.
         """
-        with self._turn:
+        with self._lock:
             missing = [each for each in stretches if self._kept(wanted, each) is None]
             if sum(frame.height for _, frame in self._known.values()) + sum(each.rows for each in missing) > MOST_ROWS:
                 self._known = {key: kept for key, kept in self._known.items() if kept[0] in stretches}

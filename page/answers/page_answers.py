@@ -16,9 +16,9 @@ import pyarrow as pa
 from clickstream.io.errors import UserError
 from clickstream.io.results import SUMS_SCHEMA, Group, RowFilter, Store
 from clickstream.page.address import Address
-from clickstream.page.build_view import Asked, Found, step_groups, view_of
-from clickstream.page.row_cache import MOST_ROWS, RowCache
-from clickstream.page.span import Span, span_before, span_of
+from clickstream.page.answers.build_view import Asked, Found, step_groups, view_of
+from clickstream.page.answers.row_cache import MOST_ROWS, RowCache
+from clickstream.page.answers.span import Span, span_before, span_of
 from clickstream.page.view import View
 from clickstream.transforms.answer import Answer, break_down, cover
 
@@ -53,7 +53,7 @@ class PageAnswers:
         self._asking, self._computing = ThreadPoolExecutor(4), ThreadPoolExecutor(1)
         self._found: dict[object, Future[Found]] = {}
         self._latest: dict[RowFilter, Found] = {}
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def view(self, address: Address, *, now: datetime | None = None, wait_seconds: float = WAIT_SECONDS) -> View:
         """What the page shows of it; waits for users and quantiles no longer than so, from the beginning.
@@ -104,7 +104,7 @@ class PageAnswers:
             return _Waiting(asked, None)
         names = tuple([each.name for each in top[1]] if named else [] for top in (asked.pages, asked.countries))
         key = (asked.wanted, tuple(asked.stretches), *map(tuple, names))
-        with self._turn:
+        with self._lock:
             known = self._found.pop(key, None)
             if known is None or (known.done() and known.exception()):
                 known = self._computing.submit(self._compute, asked, *names)
@@ -120,7 +120,7 @@ class PageAnswers:
             rows, step_groups(rows["window_start"].to_arrow(), asked.span.edges), len(asked.span.edges) - 1
         )
         found = Found(total, tuple(steps), _named(rows, "url", pages), _named(rows, "country", countries))
-        with self._turn:
+        with self._lock:
             self._latest = {**self._latest, asked.wanted: found}
             while len(self._latest) > _REMEMBERED:
                 self._latest.pop(next(iter(self._latest)))

@@ -1,24 +1,29 @@
-"""What the report shows, out of the embedded database: a query per figure, side by side."""
+"""What the report shows, out of the embedded database: what every store can be asked, and, of all pages at once, what SQLite sorts itself."""
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from clickstream.io.errors import UserError
-from clickstream.io.results import RAW_SHOWN, Rejection
+from clickstream.io.results import Rejection, RowFilter, read_rejections, sqlite_store
 from clickstream.page.markup import DAY, NICE_SECONDS, utc
-from clickstream.transforms.sketches import Floats, Int64s, Users, UserUnion, merge_histograms, quantile
+from clickstream.transforms.arrays import Floats, Int64s
+from clickstream.transforms.sketches import Users, UserUnion, merge_histograms, quantile
 
 MOST_POINTS = 300
+_COUNTRIES_SHOWN = 12
+_KNOWN = ("timed_clicks", "time_spent_seconds")
 MOST_HISTOGRAMS = 256  # of a page before they are merged
 BANDS = (
     "under 10 s",
@@ -30,7 +35,6 @@ BANDS = (
     "10 to 30 min",
     "30 min and more",
 )
-T = TypeVar("T")
 
 
 class Bucket(NamedTuple):
@@ -142,7 +146,7 @@ class Figures:
 
 
 def read_figures(db_path: str | Path) -> Figures:
-    """Asks the database for all figures, on as many connections as there are of them: SQLite sorts outside Python's lock.
+    """Asks the database for all figures side by side: SQLite adds up outside Python's lock.
 
     Raises:
         UserError: There is no database.
@@ -151,38 +155,15 @@ def read_figures(db_path: str | Path) -> Figures:
     if not path.is_file():
         message = f"No database at {db_path}: run the pipeline first, or give the path of its clickstream.db."
         raise UserError(message)
-
-    def ask(query: Callable[[sqlite3.Connection], T]) -> T:
-        # Not mode=ro: of a database in WAL mode that would leave its -wal and -shm files behind.
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)
-        connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
-        try:
-            return query(connection)
-        finally:
-            connection.close()
-
+    store = sqlite_store(path)
     with ThreadPoolExecutor() as threads:
-        over_time, pages = threads.submit(ask, _over_time), threads.submit(ask, _pages)
-        countries, rejections = threads.submit(ask, _countries), threads.submit(ask, _rejections)
-        return Figures(over_time.result(), *pages.result(), *countries.result(), *rejections.result())
+        windows, pages = threads.submit(store.by_time, RowFilter()), threads.submit(_pages, path)
+        countries = threads.submit(store.top, "country", RowFilter(), _COUNTRIES_SHOWN)
+        rejections = threads.submit(read_rejections, store.connection)
+        (count, top), reasons = countries.result(), rejections.result()
+        shown, rejected = tuple(Country(*each[:4]) for each in top), sum(each.records for each in reasons)
+        return Figures(_over_time(windows.result()), *pages.result(), count, shown, rejected, tuple(reasons))
 
-
-WINDOWS = """
-CREATE TEMP TABLE windows AS
-SELECT CAST(strftime('%s', window_start) AS INTEGER) AS "start", CAST(strftime('%s', MAX(window_end)) AS INTEGER) AS "end",
-       SUM(clicks) AS clicks, SUM(timed_clicks) AS timed_clicks, SUM(time_spent_seconds) AS time_spent_seconds,
-       SUM(sessions) AS sessions, SUM(bounces) AS bounces, COUNT(*) AS rows
-FROM page_metrics GROUP BY window_start"""
-
-RANGES = """
-SELECT COUNT(*), SUM(rows), SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds), SUM(sessions), SUM(bounces),
-       MIN("start"), MAX("end"), MIN("end" - "start"), MAX("end" - "start"),
-       MIN(CASE WHEN upto >= total * 0.005 THEN "start" END), MAX(CASE WHEN upto - clicks <= total * 0.995 THEN "end" END)
-FROM (SELECT *, SUM(clicks) OVER (ORDER BY "start") AS upto, SUM(clicks) OVER () AS total FROM windows)"""
-
-BUCKETS = """
-SELECT ("start" - :start) / :step, SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds)
-FROM windows WHERE "start" >= :start AND "start" < :end GROUP BY 1"""
 
 PAGES = """
 CREATE TEMP TABLE pages AS
@@ -207,29 +188,40 @@ TIME_BANDS = """
 SELECT (mean >= 10) + (mean >= 30) + (mean >= 60) + (mean >= 120) + (mean >= 300) + (mean >= 600) + (mean >= 1800), COUNT(*), SUM(timed_clicks)
 FROM (SELECT timed_clicks, time_spent_seconds / timed_clicks AS mean FROM pages WHERE timed_clicks > 0) GROUP BY 1 ORDER BY 1"""
 
-COUNTRIES = """
-SELECT COUNT(*) OVER (), country, SUM(clicks), SUM(timed_clicks), SUM(time_spent_seconds)
-FROM page_metrics GROUP BY country ORDER BY 3 DESC, 2 LIMIT 12"""
 
-REJECTIONS = """
-SELECT SUM(records) OVER (), example.reason, records, source, position, detail, CAST(substr(raw, 1, :shown) AS BLOB), length(raw)
-FROM (SELECT reason, COUNT(*) AS records, MIN(dead_letter_id) AS dead_letter_id FROM dead_letters GROUP BY reason) AS example
-JOIN dead_letters USING (dead_letter_id) ORDER BY records DESC, example.reason LIMIT 50"""
-
-
-def _over_time(connection: sqlite3.Connection) -> OverTime | None:
-    connection.execute(WINDOWS)
-    row = connection.execute(RANGES).fetchone()
-    *totals, first, last, shortest, longest, dense_first, dense_last = row
-    if first is None:
+def _over_time(windows: pa.Table) -> OverTime | None:
+    """Of the sums of windows (SUMS_SCHEMA), by start."""
+    if not windows.num_rows:
         return None
-    start, end = (first, last) if last - first <= 10 * (dense_last - dense_first) else (dense_first, dense_last)
-    step = _bucket_seconds(end - start, longest)
-    start -= start % step
-    found = {i: Bucket(*sums) for i, *sums in connection.execute(BUCKETS, {"start": start, "end": end, "step": step})}
-    buckets = tuple(found.get(i, Bucket(0, 0, 0.0)) for i in range(-(-(end - start) // step)))
-    cells: list[Any] = [*totals, utc(first), utc(last), shortest, longest, utc(start), step, buckets]
+    start, end = (np.asarray(windows[name].cast(pa.int64())) // 1000 for name in ("window_start", "window_end"))
+    clicks, lengths = np.asarray(windows["clicks"]), end - start
+    first, last, longest = int(start[0]), int(end.max()), int(lengths.max())
+    dense_first, dense_last = _dense(start, end, clicks)
+    drawn = (dense_first, dense_last) if last - first > 10 * (dense_last - dense_first) else (first, last)
+    step = _bucket_seconds(drawn[1] - drawn[0], longest)
+    begin = drawn[0] - drawn[0] % step
+    cells: list[Any] = [windows.num_rows]
+    cells += [pc.sum(windows[name]).as_py() for name in ("rows", "clicks", *_KNOWN, "sessions", "bounces")]
+    cells += [utc(first), utc(last), int(lengths.min()), longest, utc(begin), step]
+    cells.append(_buckets(windows, start, range(begin, drawn[1], step)))
     return OverTime(*cells)
+
+
+def _dense(start: Int64s, end: Int64s, clicks: Int64s) -> tuple[int, int]:
+    """The stretch that holds 99 % of the clicks, as many left out before as behind."""
+    up_to, total = np.cumsum(clicks), int(clicks.sum())
+    return int(start[up_to >= total * 0.005][0]), int(end[up_to - clicks <= total * 0.995].max())
+
+
+def _buckets(windows: pa.Table, start: Int64s, edges: range) -> tuple[Bucket, ...]:
+    """The sums of the windows from each edge on."""
+    places = (start - edges.start) // edges.step
+    within = (places >= 0) & (start < edges.stop)
+    sums = (np.bincount(places[within], np.asarray(windows[name])[within], len(edges)) for name in ("clicks", *_KNOWN))
+    return tuple(
+        Bucket(int(clicks), int(timed), seconds)
+        for clicks, timed, seconds in zip(*(each.tolist() for each in sums), strict=True)
+    )
 
 
 def _bucket_seconds(seconds: int, window: int) -> int:
@@ -239,7 +231,14 @@ def _bucket_seconds(seconds: int, window: int) -> int:
     return next((s for s in (*NICE_SECONDS, days) if s >= least and s % window == 0), -(-least // window) * window)
 
 
-def _pages(connection: sqlite3.Connection) -> tuple[int, tuple[Page, ...], tuple[Band, ...]]:
+def _pages(path: Path) -> tuple[int, tuple[Page, ...], tuple[Band, ...]]:
+    # Not mode=ro: of a database in WAL mode that would leave its -wal and -shm files behind.
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
+        connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
+        return _read_pages(connection)
+
+
+def _read_pages(connection: sqlite3.Connection) -> tuple[int, tuple[Page, ...], tuple[Band, ...]]:
     connection.execute(PAGES)
     (count,) = connection.execute("SELECT COUNT(*) FROM pages").fetchone()
     connection.execute(TOP_PAGES)
@@ -280,13 +279,3 @@ class _Sketches:
         if len(values) == 1:  # then the mean is in that bucket, and exact
             return users, seconds / timed, seconds / timed
         return users, quantile(values, counts, 0.5), quantile(values, counts, 0.9)
-
-
-def _countries(connection: sqlite3.Connection) -> tuple[int, tuple[Country, ...]]:
-    rows = connection.execute(COUNTRIES).fetchall()
-    return (rows[0][0] if rows else 0), tuple(Country._make(row[1:]) for row in rows)
-
-
-def _rejections(connection: sqlite3.Connection) -> tuple[int, tuple[Rejection, ...]]:
-    rows = connection.execute(REJECTIONS, {"shown": RAW_SHOWN}).fetchall()
-    return (rows[0][0] if rows else 0), tuple(Rejection._make(row[1:]) for row in rows)

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream.io.results import GroupSums, RowFilter
-from clickstream.page.span import Span
+from clickstream.page.answers.span import Span
 from clickstream.page.view import Line, Listing, Period, Step, View
 from clickstream.transforms.answer import Answer, Stretch
-from clickstream.transforms.sketches import Int64s
+from clickstream.transforms.arrays import Int64s
 
 Top = tuple[int, list[GroupSums]]
 _COUNTS = ("clicks", "timed_clicks", "time_spent_seconds", "sessions", "bounces")

@@ -20,13 +20,13 @@ from clickstream.io.errors import UserError
 from clickstream.io.health_client import Health
 from clickstream.io.results import Rejection
 from clickstream.page.address import Address, read_address
-from clickstream.page.clicks_tab import clicks_page
-from clickstream.page.downloads import rejected_csv, shown_only, view_csv
-from clickstream.page.frame import alert, page
-from clickstream.page.guard import LOOPBACK, App, Guard
+from clickstream.page.live.clicks_tab import clicks_page
+from clickstream.page.live.downloads import rejected_csv, shown_only, view_csv
+from clickstream.page.live.frame import alert, page
+from clickstream.page.live.guard import LOOPBACK, App, Guard
+from clickstream.page.live.other_tabs import health_page, rejected_page
+from clickstream.page.live.timed_protocol import TimedProtocol
 from clickstream.page.markup import Html, joined, tag
-from clickstream.page.other_tabs import health_page, rejected_page
-from clickstream.page.timed_protocol import TimedProtocol
 from clickstream.page.view import View
 
 USUAL_PORT = 8350
@@ -70,7 +70,7 @@ def page_app(source: Source, token: str | None = None) -> App:
 
 def _static(request: Request) -> Response:
     name = request.url.path.rpartition("/")[2]
-    folder = files(__package__)
+    folder = files("clickstream.page")
     place = folder if name == "style.css" else folder.joinpath("static")
     return Response(place.joinpath(name).read_bytes(), media_type=_STATIC[name])
 
@@ -81,7 +81,7 @@ class _Tabs:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._shown: OrderedDict[Address, View] = OrderedDict()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     async def clicks(self, request: Request) -> Response:
         return await run_in_threadpool(self._clicks, request)
@@ -118,7 +118,7 @@ class _Tabs:
         return HTMLResponse(clicks_page(view, took_seconds=time.monotonic() - began))
 
     def _remember(self, view: View) -> None:
-        with self._turn:
+        with self._lock:
             self._shown.pop(view.address, None)
             self._shown[view.address] = view
             if len(self._shown) > _REMEMBERED:

@@ -5,11 +5,11 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from clickstream.page.address import RANGES
-from clickstream.page.downloads import shown_only
-from clickstream.page.frame import filters, page, span_text
+from clickstream.page.live.downloads import shown_only
+from clickstream.page.live.frame import filters, page, span_text
+from clickstream.page.live.tiles import change, estimate, known, mean, tiles, time, users
 from clickstream.page.markup import Html, bar, duration, foreign, joined, moment, table, tag
 from clickstream.page.table_cells import UNMEASURED, caption_of, count_of, time_cell
-from clickstream.page.tiles import change, estimate, known, mean, tiles, time, users
 from clickstream.page.time_chart import time_chart
 from clickstream.page.view import Line, Listing, Period, View
 from clickstream.transforms.countries import shown_country

@@ -1,7 +1,5 @@
 """The live job's graph and its limits, from the options: Kafka to the sinks, whichever runner it goes to."""
 
-from functools import partial
-
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
@@ -12,19 +10,13 @@ from clickstream.pipeline.options import ClickOptions, KafkaOptions, LiveOptions
 from clickstream.pipeline.raw_store import raw_store_of, set_up_raw_store
 from clickstream.pipeline.row_settings import check_settings, note_kept_clicks
 from clickstream.pipeline.runners import read_by_java
-from clickstream.pipeline.settings import (
-    checks_servers,
-    longest_periods,
-    measure_step,
-    parse_options,
-    rollups_of,
-)
+from clickstream.pipeline.settings import Settings, checks_servers
 from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.pipeline.watch import (
     Limits,
     default_limits,
 )
-from clickstream.transforms import CutByWindow, MeasureTimeSpent, PaneTimes, ParseClicks, SumByPage
+from clickstream.transforms import MeasureTimeSpent, PaneTimes, ParseClicks, ParseOptions
 from clickstream.transforms.parse import LatestEventTime
 from clickstream.transforms.periods import RestartTime
 
@@ -42,7 +34,7 @@ def limits_of(options: PipelineOptions) -> Limits:
     return usual._replace(max_rejected_share=share)
 
 
-def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | None]:
+def servers_of(options: PipelineOptions, settings: Settings) -> tuple[Sinks, RawStoreConnection | None]:
     """The sinks and the raw store, set up and checked, as Kafka is, unless --check_servers=off.
 
     Raises:
@@ -60,7 +52,7 @@ def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | No
         check_kafka(_connection(options), kafka.topic)
         sinks.set_up()
         set_up_raw_store(raw_store)
-        check_settings(options, sinks, note=True)
+        check_settings(options, settings, sinks, note=True)
         note_kept_clicks(options, sinks, live=True)
     elif sinks.is_embedded or options.view_as(RawStoreOptions).raw_store == "sqlite":
         message = "--check_servers=off isn't for SQLite files, whose tables are made at the start: leave it out."
@@ -68,17 +60,18 @@ def servers_of(options: PipelineOptions) -> tuple[Sinks, RawStoreConnection | No
     return sinks, raw_store
 
 
-def live_job(options: PipelineOptions, sinks: Sinks, raw_store: RawStoreConnection | None = None) -> Job:
+def live_job(
+    options: PipelineOptions, settings: Settings, sinks: Sinks, raw_store: RawStoreConnection | None = None
+) -> Job:
     """The live job's steps."""
-    metrics = options.view_as(MetricOptions)
-    measure = measure_step(options, live=True, shards=metrics.shards or 1)
+    measure, restart_after = settings.measure, settings.parse.periods
     connection, by_java = _connection(options), options.view_as(KafkaOptions).kafka_reader == "java"
     return Job(
-        read=read_by_java(options) if by_java else read_clicks(options),
-        parse=ParseClicks(parse_options(options, live=True)),
-        measure=measure,
-        cut=CutByWindow(metrics.window_seconds, metrics.shards or 1),
-        outputs=_outputs(options, sinks, measure),
+        read=read_by_java(options) if by_java else read_clicks(options, settings.parse),
+        parse=ParseClicks(settings.parse),
+        measure=settings.measure_step(),
+        cut=settings.cut(),
+        outputs=_outputs(options, settings, sinks),
         write_dead_letters=sinks.write_dead_letters(options),
         store_raw=raw_store and WriteRawClicks(raw_store),
         commit=None
@@ -87,31 +80,26 @@ def live_job(options: PipelineOptions, sinks: Sinks, raw_store: RawStoreConnecti
             connection.bootstrap_servers,
             connection.group_id,
             connection.config,
-            restart_at=RestartTime(measure.allowed_lateness_seconds, measure.settled_seconds, longest_periods(options)),
+            restart_at=RestartTime(measure.allowed_lateness_seconds, measure.settled_seconds, restart_after),
         ),
     )
 
 
-def _outputs(options: PipelineOptions, sinks: Sinks, measure: MeasureTimeSpent) -> dict[str, Output]:
+def _outputs(options: PipelineOptions, settings: Settings, sinks: Sinks) -> dict[str, Output]:
     """Windows, and what they are rolled up to.
 
     Each pane sums its window up anew. So hours and days, which hold many times what a window does, come once when they are over, and once more
     when they are settled; running totals are in the windows.
     """
-    metrics = options.view_as(MetricOptions)
+    metrics, measure = options.view_as(MetricOptions), settings.measure
     open_seconds = measure.allowed_lateness_seconds + measure.settled_seconds
     late = metrics.late_results or late_seconds(measure)
-    sums = partial(
-        SumByPage,
-        metrics.window_seconds,
-        allowed_lateness_seconds=open_seconds,
-        sketch_size=metrics.sketch_size,
-    )
-    times = PaneTimes(metrics.early_results or None, late)
-    outputs = {"": Output(sums(pane_times=times), sinks.write_rows())}
-    for periods in rollups_of(options):
-        settled = PaneTimes(None, max(late, open_seconds))
-        outputs[periods.name] = Output(sums(pane_times=settled, periods=periods), sinks.write_rows(periods.name))
+    outputs = {}
+    for periods in settings.sums:
+        times = PaneTimes(None, max(late, open_seconds)) if periods else PaneTimes(metrics.early_results or None, late)
+        name = periods.name if periods else ""
+        sum_up = settings.sum_up(periods, pane_times=times, allowed_lateness_seconds=open_seconds)
+        outputs[name] = Output(sum_up, sinks.write_rows(name))
     return outputs
 
 
@@ -120,10 +108,9 @@ def late_seconds(measure: MeasureTimeSpent) -> float:
     return max(LATE_SECONDS, measure.session_gap_seconds / 3) if measure.policy.name == "dwell" else LATE_SECONDS
 
 
-def read_clicks(options: PipelineOptions) -> ReadFromKafka:
-    """The native source, from the options."""
+def read_clicks(options: PipelineOptions, bounds: ParseOptions) -> ReadFromKafka:
+    """The native source, from the options. `bounds`: whose clicks have a say in the watermark."""
     kafka, connection = options.view_as(KafkaOptions), _connection(options)
-    bounds = parse_options(options, live=True)
     return ReadFromKafka(
         bootstrap_servers=connection.bootstrap_servers,
         topic=kafka.topic,

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from clickstream.io.outage import GOOD_NEWS
-from clickstream.pipeline.live_metrics import LiveMetrics
+from clickstream.pipeline.live.metrics import LiveMetrics
 from clickstream.pipeline.watch import SINK_NAMES, LastError, Limits, LiveFigures, report
 
 _ASK_SECONDS = 1.0

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from clickstream.io.health_client import Health
 from clickstream.io.results import Rejection
-from clickstream.page.frame import page
+from clickstream.page.live.frame import page
 from clickstream.page.markup import Html, duration, joined, moment, table, tag
 from clickstream.page.table_cells import UNMEASURED, rejections_table, tiles
 

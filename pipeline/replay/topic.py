@@ -34,8 +34,8 @@ from clickstream.io.kafka import (
 )
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
 from clickstream.pipeline.options import KafkaOptions
-from clickstream.pipeline.replay_rows import NOT_NAMED, STILL_REFUSED, WRITTEN, RefusedRow, RefusedRows, is_row
-from clickstream.pipeline.settings import parse_options
+from clickstream.pipeline.replay.rows import NOT_NAMED, STILL_REFUSED, WRITTEN, RefusedRow, RefusedRows, is_row
+from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import dead_letters_of, sinks_of
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import parse_clicks
@@ -59,7 +59,8 @@ def replay_to_topic(options: PipelineOptions) -> int:
     """
     connection, topic = _place(options)
     letters = dead_letters_of(options)
-    judge, writer = Judge(parse_options(options, live=True), connection, topic), ConfirmedWriter(connection, topic)
+    settings = Settings.from_options(options, live=True)
+    judge, writer = Judge(settings.parse, connection, topic), ConfirmedWriter(connection, topic)
     rows = RefusedRows(sinks_of(options))
     sys.stdout.write(summary(_replay(letters, connection, judge, writer, rows), topic))
     return 0

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from clickstream.page.frame import alert
+from clickstream.page.live.frame import alert
 from clickstream.page.markup import Html, tag
 
 Scope = MutableMapping[str, Any]

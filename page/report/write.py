@@ -11,7 +11,7 @@ from string import Template
 
 from clickstream.io.errors import UserError
 from clickstream.page.markup import NICE_SECONDS, Html, bar, duration, foreign, joined, moment, table, tag
-from clickstream.page.report_figures import BANDS, Bucket, Country, Figures, OverTime, Page, read_figures
+from clickstream.page.report.figures import BANDS, Bucket, Country, Figures, OverTime, Page, read_figures
 from clickstream.page.table_cells import (
     UNMEASURED,
     caption_of,
@@ -73,9 +73,8 @@ def render_report(figures: Figures, *, run: RunCounts | None = None) -> str:
     body = joined(
         (_header(period, list(sections)), tag("main", *_sections(sections)), tag("footer", tag("p", NOTES))), "\n"
     )
-    template, style = (
-        files(__package__).joinpath(name).read_text("utf-8") for name in ("report.html.tmpl", "style.css")
-    )
+    template = files(__package__).joinpath("report.html.tmpl").read_text("utf-8")
+    style = files("clickstream.page").joinpath("style.css").read_text("utf-8")
     return Template(template).substitute(title=f"Clickstream report, {period}", style=style, body=body)
 
 
