@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Click, as_oracle_rows, expected_rows
 from stateful import StatefulRun
+from without_beam import iterate_metrics
 
-from clickstream.transforms.aggregate.page_sums import iterate_metrics
 from clickstream.transforms.measure import history, track
 from clickstream.transforms.measure import latest as latest_clicks
 from clickstream.transforms.measure.history import compacted
