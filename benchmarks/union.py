@@ -10,6 +10,7 @@ Prints the median and the largest time of a call, and the answer beside the righ
 import argparse
 import statistics
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +19,21 @@ from measuring import machine
 from clickstream.io.sql import metrics_writer
 from clickstream.io.sql.mysql import connect_by_url, setup_mysql
 from clickstream.io.sql.tables import metric_columns
-from clickstream.transforms.aggregate.page_sums import iterate_metrics
+from clickstream.transforms.aggregate.page_sums import PageSums, cut_by_window
+from clickstream.transforms.aggregate.result_rows import page_metrics
 from clickstream.transforms.schema import UTC_MS
 
 DAY_MS, WINDOW_SECONDS, PAGES = 86_400_000, 300, 100
 START_MS = 1_793_491_200_000  # 2026-11-01
 PAGE = "https://shop.example/0"
+
+
+def windows_of(table: pa.Table) -> Iterator[pa.Table]:
+    """The rows of each window."""
+    for piece in cut_by_window(table, window_seconds=WINDOW_SECONDS, shards=1):
+        sums, start = PageSums(), piece.window_start_ms
+        sums.add(piece.partials)
+        yield page_metrics(sums.table(), window_start_ms=start, window_end_ms=start + WINDOW_SECONDS * 1000)
 
 
 def clicks(users: int, seed: int) -> tuple[pa.Table, int]:
@@ -55,7 +65,7 @@ def main() -> None:
     setup_mysql(connection)
     table, expected = clicks(options.users, seed=1)
     writer = metrics_writer(connection)
-    for rows in iterate_metrics(table, window_seconds=WINDOW_SECONDS):
+    for rows in windows_of(table):
         writer.write(metric_columns(rows))
     writer.close()
     seconds = []

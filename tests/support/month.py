@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+from without_beam import iterate_metrics
 
-from clickstream.transforms.aggregate.page_sums import iterate_metrics
 from clickstream.transforms.schema import UTC_MS
 
 START_MS, DAYS, WINDOW_SECONDS = 1_790_812_800_000, 31, 300  # 2026-10-01
