@@ -1,59 +1,15 @@
-"""ParseClicks' pure half: one outcome a record, whatever it holds and whoever stands beside it."""
+"""Each record is a click or has a reason, whatever its neighbours are."""
 
-import copy
 import json
-from itertools import pairwise
 
 import pytest
+from click_records import FLAT, NESTED, NOW, dumps, outcome, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import read_click, recompute
+from oracle import read_click
 
-from clickstream.transforms import METRIC_COLUMNS, ParseOptions, RawBatch
-from clickstream.transforms.parse.clicks import parse_clicks
-from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA, Span
-
-NOW = 1_795_000_000_000
-OPTIONS = ParseOptions()
-NESTED = {
-    "row_key": "k1",
-    "click_data": {
-        "user_id": "u1",
-        "timestamp": "2026-11-01T10:00:00.250Z",
-        "url": "https://a.example/x",
-        "time_spent": 1.5,
-    },
-    "geo_data": {"country": "India", "city": "Mumbai"},
-    "user_agent_data": {"browser": "Firefox", "os": "Linux", "device": "desktop"},
-}
-FLAT = {"row_key": "k1"} | NESTED["click_data"] | NESTED["geo_data"] | NESTED["user_agent_data"]
-
-
-def parse(*values: bytes, options: ParseOptions = OPTIONS, **batch):
-    first = batch["span"].start if "span" in batch else 0
-    positions = range(first, first + len(values))
-    return parse_clicks(RawBatch(list(values), "log", positions, **batch), options, now_ms=NOW)
-
-
-def outcome(value: bytes, options: ParseOptions = OPTIONS) -> tuple:
-    """The click as a dict, or the reason why not."""
-    parsed = parse(value, options=options)
-    assert parsed.clicks.num_rows + parsed.too_late.num_rows + parsed.rejected.num_rows == 1
-    if parsed.rejected.num_rows:
-        assert parsed.rejected["raw"][0].as_py() == value
-        return ("rejected", parsed.rejected["reason"][0].as_py())
-    return ("click", parsed.clicks.to_pylist()[0])
-
-
-def dumps(record, **changes) -> bytes:
-    record = copy.deepcopy(record)
-    for path, value in changes.items():
-        place = record
-        *parents, name = path.split("__")
-        for parent in parents:
-            place = place[parent]
-        place[name] = value
-    return json.dumps(record).encode()
+from clickstream.transforms import METRIC_COLUMNS, ParseOptions
+from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA
 
 
 def test_nested_and_flat_records_give_the_same_click() -> None:
@@ -66,6 +22,8 @@ def test_nested_and_flat_records_give_the_same_click() -> None:
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
 BROKEN = {
     b"": "empty_record",
     b" \r": "empty_record",
@@ -317,80 +275,6 @@ def test_old_events_are_rejected_when_asked() -> None:
     options = ParseOptions(max_event_age_seconds=3600)
     assert outcome(dumps(FLAT, timestamp=NOW - 3_600_000), options)[0] == "click"
     assert outcome(dumps(FLAT, timestamp=NOW - 3_600_001), options) == ("rejected", "event_too_old")
-
-
-def test_too_late_is_told_by_the_batchs_watermark_to_the_millisecond() -> None:
-    options = ParseOptions(window_seconds=60, allowed_lateness_seconds=30)
-    end = NOW // 60_000 * 60_000
-    value = dumps(FLAT, timestamp=end - 1)
-    late = parse(value, b"x", options=options, watermark=end + 30_000, span=Span(5, 7, 9))
-    still = parse(value, b"x", options=options, watermark=end + 29_999, span=Span(5, 7, 9))
-    assert (late.clicks.num_rows, late.too_late.num_rows, late.rejected.num_rows) == (0, 1, 1)
-    assert (still.clicks.num_rows, still.too_late.num_rows, still.rejected.num_rows) == (1, 0, 1)
-    assert [(p.span, p.needed_until) for p in still.progress] == [(Span(5, 7, 9), end + 30_000)]
-    assert [p.needed_until for p in late.progress] == [end + 30_000]
-    assert parse(value).progress == []
-
-
-TIMES_AROUND = st.integers(NOW - 2_000_000, NOW + 500_000)
-
-
-@given(
-    st.lists(TIMES_AROUND.map(lambda ms: dumps(FLAT, timestamp=ms)) | st.sampled_from([b"", b"{", dumps(NESTED)])),
-    st.integers(1, 900),
-    st.integers(0, 900),
-    st.integers(NOW - 2_000_000, NOW + 2_000_000),
-)
-@settings(max_examples=200)
-def test_progress_and_lateness_agree_with_the_oracle(values, window_seconds, lateness, watermark) -> None:
-    """Read is accepted, rejected and too late; each part of the batch is needed until the windows of its clicks expire."""
-    options = ParseOptions(window_seconds=window_seconds, allowed_lateness_seconds=lateness)
-    parsed = parse(*values, options=options, watermark=watermark, span=Span(0, 5, 5 + len(values)))
-    expected = recompute(
-        values,
-        window_seconds=window_seconds,
-        now_ms=NOW,
-        watermark=watermark,
-        allowed_lateness_seconds=lateness,
-    )
-    counts = {name: expected.outcomes.count(name) for name in ("click", "too late", "rejected")}
-    assert counts == {
-        "click": parsed.clicks.num_rows,
-        "too late": parsed.too_late.num_rows,
-        "rejected": parsed.rejected.num_rows,
-    }
-    ends = [row.window_end + lateness * 1000 for row in expected.rows.values()]
-    assert parsed.progress[-1].needed_until == max([watermark, *ends])
-    cuts = [5, *(progress.span.end for progress in parsed.progress)]
-    assert [p.span for p in parsed.progress] == [Span(0, *cut) for cut in pairwise(cuts)]
-    assert cuts[-1] == 5 + len(values)
-    assert len(parsed.progress) <= 10
-    for part in parsed.progress:
-        alone = recompute(
-            values[part.span.start - 5 : part.span.end - 5],
-            window_seconds=window_seconds,
-            now_ms=NOW,
-            watermark=watermark,
-            allowed_lateness_seconds=lateness,
-        )
-        expiries = [row.window_end + lateness * 1000 for row in alone.rows.values()]
-        assert max([watermark, *expiries]) <= part.needed_until
-
-
-def test_what_lies_before_a_later_windows_first_click_is_done_with_earlier() -> None:
-    values = [dumps(FLAT, timestamp=NOW - 900_000 + 60_000 * n) for n in range(6)]
-    options = ParseOptions(window_seconds=120)
-    parsed = parse(values[0], b"x", *values[1:], options=options, watermark=0, span=Span(0, 5, 13))
-    ends = [(p.needed_until - (NOW - 900_000)) // 60_000 for p in parsed.progress]
-    assert ends == sorted(set(ends))
-    assert len(ends) in (3, 4), "six minutes of clicks in windows of two"
-    many = parse(
-        *(dumps(FLAT, timestamp=NOW - 900_000 + 1000 * n) for n in range(600)),
-        options=ParseOptions(window_seconds=1),
-        watermark=0,
-        span=Span(0, 5, 605),
-    )
-    assert 4 <= len(many.progress) <= 10
 
 
 @pytest.mark.parametrize(
