@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from e2e.live_stores import Bench
 from e2e.test_pieces import LOG, PIECE_1, POLICIES, counted, expected, text
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from clickstream.pipeline.__main__ import main
@@ -39,7 +39,12 @@ def servers(sql_server, elasticsearch, tmp_path, monkeypatch) -> Servers:
     return Servers(None, sql_server, elasticsearch, "", tmp_path)
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 @given(edges=st.lists(st.integers(0, len(LOG)), min_size=1, max_size=2), mixed=st.booleans())
 def test_however_a_log_is_cut_servers_have_the_rows_of_one_run(servers, tmp_path_factory, edges, mixed) -> None:
     servers.__post_init__()

@@ -51,6 +51,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    _alone_first(items)
+
+
+def _alone_first(items: list[pytest.Item]) -> None:
+    """Puts the tests that run alone before all, and a short file beside them: later they would wait for others of ten minutes, and all for them."""
+    lonely = {group_of(item) for item in items if item.get_closest_marker("alone")}
+
+    def rank(item: pytest.Item) -> int:
+        if group_of(item) in lonely:
+            return 0 if item.get_closest_marker("alone") else 1
+        return 2 if item.path.name == "test_house.py" else 3
+
+    items.sort(key=rank)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
