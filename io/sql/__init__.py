@@ -12,7 +12,7 @@ from clickstream.io.sql.dead_letters import (
     delete_dead_letters,
     read_dead_letters,
 )
-from clickstream.io.sql.errors import Verdict, judge, one_line_errors
+from clickstream.io.sql.errors import ErrorKind, classify, one_line_errors
 from clickstream.io.sql.metrics import WriteToSql
 from clickstream.io.sql.mysql import check_mysql, connect_by_url, setup_mysql
 from clickstream.io.sql.refused_rows import write_refused_rows
@@ -24,11 +24,11 @@ from clickstream.io.sql.writer import SqlWriter, absent_insert, dead_letters_wri
 __all__ = [
     "DEAD_LETTER_SCHEMA",
     "Columns",
+    "ErrorKind",
     "ReadDeadLettersFromSql",
     "SqlConnection",
     "SqlWriter",
     "UrlHashes",
-    "Verdict",
     "WriteDeadLettersToSql",
     "WriteToSql",
     "absent_insert",
@@ -36,13 +36,13 @@ __all__ = [
     "check_name",
     "check_sql",
     "check_tables",
+    "classify",
     "column_types",
     "connect_by_url",
     "dead_letters_table",
     "dead_letters_writer",
     "delete_dead_letters",
     "execute_as_is",
-    "judge",
     "metrics_writer",
     "one_line_errors",
     "page_metrics_table",

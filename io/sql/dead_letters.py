@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from clickstream.io.sql import tables
 from clickstream.io.sql.bundle import WriteTables, check_options
 from clickstream.io.sql.connection import SqlConnection
-from clickstream.io.sql.errors import Problem, Verdict, explain, one_line_errors
+from clickstream.io.sql.errors import ErrorKind, Problem, explain, one_line_errors
 from clickstream.io.sql.writer import Refused, SqlWriter, dead_letters_writer
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
@@ -38,7 +38,7 @@ class _WriteDeadLetters(WriteTables):
         if refused:  # there is nowhere else to put them, and dropping them is no way out
             detail = refused[0].detail
             code = int(detail[:4]) if detail[:4].isdigit() else 0
-            problem = Problem(Verdict.FATAL, code, f"{len(refused)} dead letters refused, the first with {detail}")
+            problem = Problem(ErrorKind.FATAL, code, f"{len(refused)} dead letters refused, the first with {detail}")
             raise explain(self._connection, problem)
         return []
 

@@ -15,7 +15,7 @@ from clickstream.io.errors import UserError
 from clickstream.io.sql.connection import SqlConnection
 
 
-class Verdict(Enum):
+class ErrorKind(Enum):
     """What to do about an error: send again, take the row out, or give up."""
 
     RETRY = "retry"
@@ -26,13 +26,13 @@ class Verdict(Enum):
 class Problem(NamedTuple):
     """An error of a driver without what may be secret or data: code and name, and the column if known; the cure, if it isn't the code's."""
 
-    verdict: Verdict
+    kind: ErrorKind
     code: int
     text: str
     cure: str = ""
 
 
-_LOST_CONNECTION = Problem(Verdict.RETRY, 2006, "connection lost")
+_LOST_CONNECTION = Problem(ErrorKind.RETRY, 2006, "connection lost")
 _NAMES = {code: name for part in (ER, CR) for name, code in vars(part).items() if isinstance(code, int)} | {
     1644: "SIGNAL_EXCEPTION",
     1927: "CONNECTION_KILLED",
@@ -92,39 +92,39 @@ _COLUMN = re.compile(r"column (?:`[^`]*`\.)*[`'](\w+)[`'](?: at row \d+| cannot 
 _FILE_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)  # not of the network
 
 
-def judge(error: BaseException) -> Problem | None:
+def classify(error: BaseException) -> Problem | None:
     """What a driver's error means; None if it is no such error. Never quotes a server: it may repeat values."""
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what happens while it connects
     if isinstance(cause, sqlite3.Error):
-        return _judge_sqlite(cause)
+        return _classify_sqlite(cause)
     if isinstance(cause, pymysql.err.Error):
-        return _judge_mysql(cause)
+        return _classify_mysql(cause)
     lost = isinstance(cause, OSError) and not isinstance(cause, _FILE_ERRORS)
     return _LOST_CONNECTION if lost else None
 
 
-def _judge_mysql(error: pymysql.err.Error) -> Problem:
+def _classify_mysql(error: pymysql.err.Error) -> Problem:
     code = error.args[0] if error.args else 0
     if not isinstance(code, int):
-        return Problem(Verdict.FATAL, 0, "driver error")
+        return Problem(ErrorKind.FATAL, 0, "driver error")
     if code == 0:  # so PyMySQL says that a connection broke while it wasn't looking
         return _LOST_CONNECTION
     refused = certificate_fault(str(error.args[-1])) if code in (_NOT_REACHED, _TLS) else None
     if refused:  # PyMySQL says of it that nothing can be reached
-        return Problem(Verdict.FATAL, _TLS, *refused)
-    verdict = Verdict.RETRY if code in _TRANSIENT else Verdict.REFUSED if code in _CONTENT else Verdict.FATAL
+        return Problem(ErrorKind.FATAL, _TLS, *refused)
+    kind = ErrorKind.RETRY if code in _TRANSIENT else ErrorKind.REFUSED if code in _CONTENT else ErrorKind.FATAL
     column = _COLUMN.search(str(error.args[-1])) if code in _CONTENT else None
     text = f"{code} {_NAMES.get(code, 'error')}" + (f", column {column[1]}" if column else "")
-    return Problem(verdict, code, text)
+    return Problem(kind, code, text)
 
 
-def _judge_sqlite(error: sqlite3.Error) -> Problem:
+def _classify_sqlite(error: sqlite3.Error) -> Problem:
     text = str(error)
     if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError)):  # a trigger's RAISE too, in words of its own
         of_content = re.search("constraint failed|mismatch|too big|too large", text)
-        return Problem(Verdict.REFUSED, 0, text) if of_content else Problem(Verdict.RETRY, 0, "a trigger refuses")
+        return Problem(ErrorKind.REFUSED, 0, text) if of_content else Problem(ErrorKind.RETRY, 0, "a trigger refuses")
     transient = re.search("locked|busy|full|disk I/O", text)
-    return Problem(Verdict.RETRY if transient else Verdict.FATAL, 0, text)
+    return Problem(ErrorKind.RETRY if transient else ErrorKind.FATAL, 0, text)
 
 
 def explain(connection: SqlConnection, problem: Problem) -> UserError:
@@ -147,7 +147,7 @@ def one_line_errors(connection: SqlConnection) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        problem = judge(error)
+        problem = classify(error)
         if problem is None:
             raise
     if problem:
@@ -161,7 +161,7 @@ def denied(connection: SqlConnection, what: str, privilege: str) -> Iterator[Non
     try:
         yield
     except Exception as error:
-        problem = judge(error)
+        problem = classify(error)
         if problem is None or problem.code not in DENIED:
             raise
     if problem:

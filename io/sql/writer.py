@@ -23,7 +23,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from clickstream.io.outage import OutageLog
 from clickstream.io.sql import tables
 from clickstream.io.sql.connection import SqlConnection
-from clickstream.io.sql.errors import Problem, Verdict, explain, judge
+from clickstream.io.sql.errors import ErrorKind, Problem, classify, explain
 
 _OUTAGE = OutageLog(
     *(logging.getLogger(__name__), "The database", "clickstream.sql"),
@@ -133,10 +133,10 @@ class SqlWriter:
         deadline = time.monotonic() + self._retry_seconds
         ceiling, began = _FIRST_PAUSE, time.monotonic()
         while problem := self._try(columns):
-            if problem.verdict is Verdict.REFUSED:
+            if problem.kind is ErrorKind.REFUSED:
                 return self._halve(columns, problem)
             pause = random.uniform(0, ceiling)  # noqa: S311 (full jitter, so that writers don't meet again)
-            if problem.verdict is Verdict.FATAL or time.monotonic() + pause > deadline:
+            if problem.kind is ErrorKind.FATAL or time.monotonic() + pause > deadline:
                 raise explain(self._connection, problem)
             self._on_retry()
             if ceiling > _FIRST_PAUSE or time.monotonic() - began > _BLIP_SECONDS:
@@ -159,7 +159,7 @@ class SqlWriter:
             self._used = time.monotonic()
         except Exception as error:
             self.close()
-            problem = judge(error)
+            problem = classify(error)
             if problem is None:
                 raise
             return problem

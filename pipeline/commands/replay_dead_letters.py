@@ -3,7 +3,7 @@
 A window's numbers can't be mended by adding to them (a user may be known there already). Of runs over logs, the records are one piece
 more, whose windows are computed from all clicks that are kept; with --raw_store=none the input is read again, whole. What a live job
 rejected goes back into its topic: see `replay_to_topic`. Rows that a store refused go into that store, wherever they came from.
-Bytes that were withheld (--hash_user_ids) are no click's; a pseudonym in others stands for itself, so what they are judged to be doesn't change.
+Bytes that were withheld (--hash_user_ids) are no click's; a pseudonym in others stands for itself, so what they are taken for doesn't change.
 """
 
 import sys

@@ -60,22 +60,22 @@ def replay_to_topic(options: PipelineOptions) -> int:
     connection, topic = _place(options)
     letters = dead_letters_of(options)
     settings = Settings.from_options(options, live=True)
-    judge, writer = Judge(settings.parse, connection, topic), ConfirmedWriter(connection, topic)
+    classifier, writer = Classifier(settings.parse, connection, topic), ConfirmedWriter(connection, topic)
     rows = RefusedRows(sinks_of(options))
-    sys.stdout.write(summary(_replay(letters, connection, judge, writer, rows), topic))
+    sys.stdout.write(summary(_replay(letters, connection, classifier, writer, rows), topic))
     return 0
 
 
 def _replay(
     letters: SqlConnection | str,
     connection: KafkaConnection,
-    judge: "Judge",
+    classifier: "Classifier",
     writer: ConfirmedWriter,
     rows: RefusedRows,
 ) -> Counter[str]:
     if isinstance(letters, str):
-        return _from_topic(letters, connection, judge, writer, rows)
-    return _from_database(letters, judge, writer, rows)
+        return _from_topic(letters, connection, classifier, writer, rows)
+    return _from_database(letters, classifier, writer, rows)
 
 
 def replay_rows_only(letters: SqlConnection, rows: RefusedRows) -> int:
@@ -127,17 +127,17 @@ def summary(counts: Counter[str], topic: str) -> str:
     )
 
 
-class Judge:
+class Classifier:
     """Says what the live job would do with records today."""
 
     def __init__(self, options: ParseOptions, connection: KafkaConnection, topic: str) -> None:
-        self._options, self._topic = replace(options, user_key=None), topic  # a verdict is the same for a pseudonym
+        self._options, self._topic = replace(options, user_key=None), topic  # an outcome is the same for a pseudonym
         with open_consumer(connection) as consumer:
             self._partitions = consumer.partitions(topic)
             committed = consumer.committed(topic, self._partitions).values()
         self._complete_until = max((found.complete_until for found in committed if found), default=None)
 
-    def verdicts(self, values: Sequence[bytes]) -> list[str]:
+    def outcomes(self, values: Sequence[bytes]) -> list[str]:
         """ACCEPTED, REFUSED or TOO_LATE for each of these."""
         now_ms = int(time.time() * 1000)
         batch = RawBatch(values, "replay", range(len(values)), watermark=self._complete_until)
@@ -146,7 +146,7 @@ class Judge:
         if parsed.too_late.num_rows == 0 or len(values) == 1:
             kept = TOO_LATE if parsed.too_late.num_rows else ACCEPTED
             return [REFUSED if number in refused else kept for number in range(len(values))]
-        return [REFUSED if n in refused else self.verdicts([value])[0] for n, value in enumerate(values)]
+        return [REFUSED if n in refused else self.outcomes([value])[0] for n, value in enumerate(values)]
 
     def home(self, source: str) -> int:
         """The partition where a record of that source was, if it was of this topic: its neighbours are there."""
@@ -188,23 +188,25 @@ def _rows_of_page(letters: SqlConnection, page: pa.Table, rows: RefusedRows) -> 
     return records, Counter(outcomes) + Counter({RECORDS: records.num_rows})
 
 
-def _from_database(letters: SqlConnection, judge: Judge, writer: ConfirmedWriter, rows: RefusedRows) -> Counter[str]:
+def _from_database(
+    letters: SqlConnection, classifier: Classifier, writer: ConfirmedWriter, rows: RefusedRows
+) -> Counter[str]:
     _check_there(letters)
     counts: Counter[str] = Counter()
     for whole in read_dead_letters(letters):
         page, found = _rows_of_page(letters, whole, rows)
         counts.update(found)
-        verdicts = judge.verdicts(page["raw"].to_pylist())
-        counts.update(verdicts)
-        accepted = page.filter(pa.array([verdict == ACCEPTED for verdict in verdicts]))
+        outcomes = classifier.outcomes(page["raw"].to_pylist())
+        counts.update(outcomes)
+        accepted = page.filter(pa.array([outcome == ACCEPTED for outcome in outcomes]))
         source, raw, key = (accepted[name].to_pylist() for name in ("source", "raw", "dead_letter_id"))
-        writer.send(Record(value, None, judge.home(place)) for value, place in zip(raw, source, strict=True))
+        writer.send(Record(value, None, classifier.home(place)) for value, place in zip(raw, source, strict=True))
         delete_dead_letters(letters, key)
     return counts
 
 
 def _from_topic(
-    letters: str, connection: KafkaConnection, judge: Judge, writer: ConfirmedWriter, rows: RefusedRows
+    letters: str, connection: KafkaConnection, classifier: Classifier, writer: ConfirmedWriter, rows: RefusedRows
 ) -> Counter[str]:
     if letters == writer.topic:
         message = f"--dead_letters=kafka:{letters} is the topic of the clicks: name the one of the dead letters."
@@ -213,18 +215,20 @@ def _from_topic(
     back = ConfirmedWriter(connection, letters)
     counts: Counter[str] = Counter()
     for batch in reader.batches():
-        verdicts = _verdicts(batch, judge, rows)
-        counts.update(verdicts)
-        judged = list(zip(batch, verdicts, strict=True))
-        writer.send(Record(x.raw, None, judge.home(x.source)) for x, verdict in judged if x.raw and verdict == ACCEPTED)
-        back.send(message for x, verdict in judged if verdict not in (ACCEPTED, WRITTEN) for message in x.messages)
+        outcomes = _outcomes(batch, classifier, rows)
+        counts.update(outcomes)
+        classified = list(zip(batch, outcomes, strict=True))
+        writer.send(
+            Record(x.raw, None, classifier.home(x.source)) for x, outcome in classified if x.raw and outcome == ACCEPTED
+        )
+        back.send(message for x, outcome in classified if outcome not in (ACCEPTED, WRITTEN) for message in x.messages)
     return counts + Counter({"expired unread": reader.expired, "messages were no dead letters": reader.foreign})
 
 
-def _verdicts(batch: list[KafkaLetter], judge: Judge, rows: RefusedRows) -> list[str]:
-    """Those whose parts aren't all there have no bytes to judge."""
+def _outcomes(batch: list[KafkaLetter], classifier: Classifier, rows: RefusedRows) -> list[str]:
+    """Those whose parts aren't all there have no bytes to classify."""
     are_rows = [is_row(letter.source, letter.position) for letter in batch]
     letters = list(zip(batch, are_rows, strict=True))
-    whole = iter(judge.verdicts([letter.raw for letter, row in letters if letter.raw is not None and not row]))
+    whole = iter(classifier.outcomes([letter.raw for letter, row in letters if letter.raw is not None and not row]))
     written = iter(rows.write([RefusedRow(x.source, x.raw) for x, row in letters if x.raw is not None and row]))
     return [IN_PARTS if letter.raw is None else next(written if row else whole) for letter, row in letters]

@@ -1,4 +1,4 @@
-"""Where a live job stands, as plain numbers: what its health is judged by, and what status line and metrics show."""
+"""Where a live job stands, as plain numbers: what its health is told by, and what status line and metrics show."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Whether a live job is well, judged from its figures: pure arithmetic."""
+"""Whether a live job is well, told by its figures: pure arithmetic."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ def default_limits(*, window_seconds: float, disorder_seconds: float, idle_secon
     return Limits(window_seconds + disorder_seconds + idle_seconds + 60)
 
 
-def judge(figures: LiveFigures, limits: Limits, now_ms: int) -> tuple[str, str]:
+def classify(figures: LiveFigures, limits: Limits, now_ms: int) -> tuple[str, str]:
     """State and reason: `ok` and nothing, `failing` (a sink), `rejecting` (the records) or `behind` (the source), and why.
 
     An idle topic is well: where the brokers have just said that there is nothing more to read, an old watermark is the age of the events.
@@ -92,8 +92,8 @@ def _seconds(since_ms: int | None, now_ms: int) -> float:
 def report(
     topic: str, figures: LiveFigures, rate: float, limits: Limits, error: LastError | None, now_ms: int
 ) -> dict[str, Any]:
-    """The figures with the verdict, as `/status.json` shows them. Plain JSON; times in epoch ms, counts since the job's last start."""
-    state, reason = judge(figures, limits, now_ms)
+    """The figures with the state, as `/status.json` shows them. Plain JSON; times in epoch ms, counts since the job's last start."""
+    state, reason = classify(figures, limits, now_ms)
     return {
         "state": state,
         "reason": reason,

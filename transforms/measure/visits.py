@@ -42,15 +42,15 @@ class VisitRules(NamedTuple):
     deduplicate: bool
 
 
-class _Judged(NamedTuple):
+class _Measured(NamedTuple):
     """What is known of ordered clicks: time spent in ms (-1: not known), whether each starts a session, and whether it is all of it."""
 
     time_spent_ms: Int64s
     starts_session: Mask
     bounced: Mask
 
-    def at(self, rows: Int64s | Mask) -> "_Judged":
-        return _Judged(self.time_spent_ms[rows], self.starts_session[rows], self.bounced[rows])
+    def at(self, rows: Int64s | Mask) -> "_Measured":
+        return _Measured(self.time_spent_ms[rows], self.starts_session[rows], self.bounced[rows])
 
 
 class Ordered(NamedTuple):
@@ -116,9 +116,9 @@ def changes(ordered: Ordered, rules: VisitRules) -> pa.Table:
         bounced.
     """
     counted = np.asarray(ordered.clicks["counted"])
-    now = _judge(ordered, np.ones(len(counted), np.bool_), rules)
+    now = _measure(ordered, np.ones(len(counted), np.bool_), rules)
     known = ~ordered.new
-    before = _judge(ordered, known, rules)
+    before = _measure(ordered, known, rules)
     changed = np.zeros(len(known), np.bool_)
     changed[known] = np.logical_or.reduce([new[known] != old for new, old in zip(now, before, strict=True)])
     added = np.flatnonzero(counted & (ordered.new | changed))
@@ -127,32 +127,32 @@ def changes(ordered: Ordered, rules: VisitRules) -> pa.Table:
     if taken.any():
         parts.append((np.flatnonzero(taken), before.at(taken[known]), -1))
     return pa.concat_tables(
-        _signed(ordered.clicks.take(pa.array(rows)), judged, sign, rules) for rows, judged, sign in parts
+        _signed(ordered.clicks.take(pa.array(rows)), measured, sign, rules) for rows, measured, sign in parts
     )
 
 
-def _judge(ordered: Ordered, rows: Mask, rules: VisitRules) -> _Judged:
+def _measure(ordered: Ordered, rows: Mask, rules: VisitRules) -> _Measured:
     """What is known of these rows of the clicks, as if there were no others."""
     if rules.session_gap_ms is None:
         given = np.asarray(ordered.clicks["time_spent_ms"].fill_null(-1))[rows]
-        return _Judged(given, np.zeros(len(given), np.bool_), np.zeros(len(given), np.bool_))
+        return _Measured(given, np.zeros(len(given), np.bool_), np.zeros(len(given), np.bool_))
     users, millis = ordered.users[rows], ordered.millis[rows]
     until_next = np.diff(millis)
     follows = (np.diff(users) == 0) & (until_next <= rules.session_gap_ms)
     goes_on, went_before = (np.append(follows, False), np.append(False, follows)) if len(users) else (follows, follows)
     times = np.append(until_next, 0)[: len(users)]
-    return _Judged(np.where(goes_on, times, -1), ~went_before, ~went_before & ~goes_on)
+    return _Measured(np.where(goes_on, times, -1), ~went_before, ~went_before & ~goes_on)
 
 
-def _signed(clicks: pa.Table, judged: _Judged, sign: int, rules: VisitRules) -> pa.Table:
+def _signed(clicks: pa.Table, measured: _Measured, sign: int, rules: VisitRules) -> pa.Table:
     rows = clicks.select(["url", "country", "user_id", "timestamp"])
-    times = judged.time_spent_ms
+    times = measured.time_spent_ms
     rows = rows.append_column("time_spent_ms", pa.array(times, mask=times < 0))
     rows = rows.append_column("sign", pa.array(np.full(len(times), sign, np.int64)))
     if rules.session_gap_ms is None:
         return rows
-    rows = rows.append_column("starts_session", pa.array(judged.starts_session))
-    return rows.append_column("bounced", pa.array(judged.bounced))
+    rows = rows.append_column("starts_session", pa.array(measured.starts_session))
+    return rows.append_column("bounced", pa.array(measured.bounced))
 
 
 def last_two_of_each_user(ordered: Ordered) -> pa.Table:

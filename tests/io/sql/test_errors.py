@@ -14,48 +14,52 @@ CANARY = "CANARY8c2e"
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict", "text"),
+    ("error", "kind", "text"),
     [
-        (pymysql.err.OperationalError(1213, f"Deadlock {CANARY}"), sql.Verdict.RETRY, "1213 LOCK_DEADLOCK"),
-        (pymysql.err.OperationalError(2013, "Lost connection"), sql.Verdict.RETRY, "2013 CR_SERVER_LOST"),
-        (pymysql.err.InterfaceError(0, ""), sql.Verdict.RETRY, "connection lost"),
-        (pymysql.err.OperationalError(1644, CANARY), sql.Verdict.RETRY, "1644 SIGNAL_EXCEPTION"),
-        (ConnectionResetError(104, CANARY), sql.Verdict.RETRY, "connection lost"),
+        (pymysql.err.OperationalError(1213, f"Deadlock {CANARY}"), sql.ErrorKind.RETRY, "1213 LOCK_DEADLOCK"),
+        (pymysql.err.OperationalError(2013, "Lost connection"), sql.ErrorKind.RETRY, "2013 CR_SERVER_LOST"),
+        (pymysql.err.InterfaceError(0, ""), sql.ErrorKind.RETRY, "connection lost"),
+        (pymysql.err.OperationalError(1644, CANARY), sql.ErrorKind.RETRY, "1644 SIGNAL_EXCEPTION"),
+        (ConnectionResetError(104, CANARY), sql.ErrorKind.RETRY, "connection lost"),
         (
             pymysql.err.OperationalError(1114, f"The table '{CANARY}' is full"),
-            sql.Verdict.RETRY,
+            sql.ErrorKind.RETRY,
             "1114 RECORD_FILE_FULL",
         ),
         (
             pymysql.err.DataError(1406, "Data too long for column 'url' at row 1"),
-            sql.Verdict.REFUSED,
+            sql.ErrorKind.REFUSED,
             "1406 DATA_TOO_LONG, column url",
         ),
         (
             pymysql.err.DataError(1366, f"Incorrect string value: '{CANARY}' for column `a`.`b`.`country` at row 1"),
-            sql.Verdict.REFUSED,
+            sql.ErrorKind.REFUSED,
             "1366 TRUNCATED_WRONG_VALUE_FOR_FIELD, column country",
         ),
-        (pymysql.err.OperationalError(1045, f"Access denied {CANARY}"), sql.Verdict.FATAL, "1045 ACCESS_DENIED_ERROR"),
-        (pymysql.err.ProgrammingError(1064, f"near '{CANARY}'"), sql.Verdict.FATAL, "1064 PARSE_ERROR"),
-        (pymysql.err.ProgrammingError(CANARY), sql.Verdict.FATAL, "driver error"),
-        (sqlite3.OperationalError("database is locked"), sql.Verdict.RETRY, "database is locked"),
-        (sqlite3.IntegrityError(f"{CANARY} by a trigger"), sql.Verdict.RETRY, "a trigger refuses"),
+        (
+            pymysql.err.OperationalError(1045, f"Access denied {CANARY}"),
+            sql.ErrorKind.FATAL,
+            "1045 ACCESS_DENIED_ERROR",
+        ),
+        (pymysql.err.ProgrammingError(1064, f"near '{CANARY}'"), sql.ErrorKind.FATAL, "1064 PARSE_ERROR"),
+        (pymysql.err.ProgrammingError(CANARY), sql.ErrorKind.FATAL, "driver error"),
+        (sqlite3.OperationalError("database is locked"), sql.ErrorKind.RETRY, "database is locked"),
+        (sqlite3.IntegrityError(f"{CANARY} by a trigger"), sql.ErrorKind.RETRY, "a trigger refuses"),
         (
             sqlite3.IntegrityError("NOT NULL constraint failed: t.url"),
-            sql.Verdict.REFUSED,
+            sql.ErrorKind.REFUSED,
             "NOT NULL constraint failed: t.url",
         ),
     ],
 )
-def test_what_errors_mean(error, verdict, text):
-    problem = sql.judge(error)
-    assert problem.verdict is verdict
+def test_what_errors_mean(error, kind, text):
+    problem = sql.classify(error)
+    assert problem.kind is kind
     assert problem.text == text
 
 
 def test_other_errors_are_not_judged():
-    assert sql.judge(KeyError("x")) is None
+    assert sql.classify(KeyError("x")) is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from clickstream.io.errors import UserError
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.watch import LiveFigures, SinkFigures
-from clickstream.pipeline.watch.health import LastError, Limits, default_limits, judge, report
+from clickstream.pipeline.watch.health import LastError, Limits, classify, default_limits, report
 from clickstream.pipeline.watch.health_server import HealthServer, is_own, metrics_text
 from clickstream.pipeline.watch.job_status import JobStatus, note_end, note_status
 
@@ -51,7 +51,7 @@ def figures(*, behind: float | None = 12, lag: int = 0, answered: float | None =
     ],
 )
 def test_a_job_is_well(well) -> None:
-    assert judge(well, LIMITS, NOW) == ("ok", "")
+    assert classify(well, LIMITS, NOW) == ("ok", "")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_job_is_well(well) -> None:
     ],
 )
 def test_a_job_is_not_well_and_why(ill, state, reason) -> None:
-    assert judge(ill, LIMITS, NOW) == (state, reason)
+    assert classify(ill, LIMITS, NOW) == (state, reason)
 
 
 def test_the_bound_is_a_window_beyond_what_is_usual() -> None:
@@ -314,9 +314,9 @@ def test_jobs_that_end_have_no_health(others, capsys) -> None:
 @pytest.mark.parametrize(("read", "rejected", "state"), [(999, 999, "ok"), (1000, 500, "ok"), (1000, 501, "rejecting")])
 def test_a_job_that_rejects_most_records_is_not_well(read, rejected, state) -> None:
     figures = LiveFigures(read=read, rejected={"invalid_json": rejected - 1, "invalid_url": 1})
-    found, why = judge(figures, Limits(400, 0.5), NOW)
+    found, why = classify(figures, Limits(400, 0.5), NOW)
     assert found == state
     assert why == "" or why.startswith(
         "501 of 1,000 records were rejected, more than 0.5 of them (--max_rejected_share), mostly as invalid_json"
     )
-    assert judge(figures, Limits(400, 1.0), NOW)[0] == "ok"
+    assert classify(figures, Limits(400, 1.0), NOW)[0] == "ok"
