@@ -7,7 +7,7 @@ import sys
 
 import apache_beam as beam
 
-from clickstream.io.files import ReadClickLogs
+from clickstream.io.logs import ReadClickLogs
 from clickstream.pipeline.options import read_options
 from clickstream.pipeline.settings import Settings
 from clickstream.transforms import AggregateByPage, ParseClicks

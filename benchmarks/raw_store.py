@@ -22,7 +22,7 @@ import pyarrow as pa
 from measuring import machine
 from raw_clients import cassandra_client, hbase_client, mysql_client
 
-from clickstream.io.files import ReadClickLogs
+from clickstream.io.logs import ReadClickLogs
 from clickstream.io.raw.clicks import keyed
 from clickstream.io.raw.read import ReadRawClicks
 from clickstream.io.raw.store import RawStoreConnection

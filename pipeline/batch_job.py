@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.elasticsearch import WriteBulkFile, remove_pieces, write_bulk_file
 from clickstream.io.errors import UserError
-from clickstream.io.files import LogFile, ReadClickLogs, match_logs, read_logs
+from clickstream.io.logs import LogFile, ReadClickLogs, match_logs, read_logs
 from clickstream.io.progress import NoteProgress, read_progress
 from clickstream.io.raw import WriteRawClicks
 from clickstream.io.raw.files import KeepClicks

@@ -7,7 +7,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindows
 
-from clickstream.io.read_so_far import LastLine, NoteLastLines
+from clickstream.io.logs import LastLine, NoteLastLines
 from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, RawBatch, SumByPage
 
 

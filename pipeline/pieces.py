@@ -10,10 +10,9 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.dead_letter_key import dead_letter_key
-from clickstream.io.files import LogFile
+from clickstream.io.logs import KnownLog, LogFile, Unread, unread_of
 from clickstream.io.raw import BUCKET_MS, LeaseTakenError, RawStore, RawStoreConnection
 from clickstream.io.raw.files import FileRawStore, FileRawStoreConnection, NotePiece, Piece, read_piece
-from clickstream.io.read_so_far import KnownLog, Unread, unread_of
 from clickstream.io.sql import SqlConnection, delete_dead_letters
 from clickstream.pipeline.raw_store import opened, raw_store_of, set_up_raw_store
 from clickstream.pipeline.restating import Restating, leased, stretches

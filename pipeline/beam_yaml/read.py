@@ -4,7 +4,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from clickstream.io import files, kafka
+from clickstream.io import kafka, logs
 from clickstream.pipeline.beam_yaml.layouts import RawRows
 from clickstream.pipeline.beam_yaml.rows import ToRows
 from clickstream.pipeline.beam_yaml.step import Step
@@ -18,7 +18,7 @@ def ReadClickLogs(path: str) -> beam.PTransform:  # noqa: N802 - the name that p
     Args:
         path: Path or glob.
     """
-    return Step("ReadClickLogs", lambda root: root | "Read" >> files.ReadClickLogs(path) | ToRows(RawRows))
+    return Step("ReadClickLogs", lambda root: root | "Read" >> logs.ReadClickLogs(path) | ToRows(RawRows))
 
 
 def ReadClicksFromKafka(  # noqa: N802

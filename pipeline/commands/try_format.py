@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from clickstream.io.files import match_logs, read_logs
+from clickstream.io.logs import match_logs, read_logs
 from clickstream.pipeline.options import OptionParser, event_format_of
 from clickstream.transforms import ParseOptions, RawBatch
 from clickstream.transforms.parse import EventFormat, parse_clicks, suggest_format, trees_of, unused_paths

@@ -8,7 +8,7 @@ import pytest
 from oracles import ORACLES
 
 from clickstream.io.errors import UserError
-from clickstream.io.files import match_logs, read_logs
+from clickstream.io.logs import match_logs, read_logs
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.batch_job import _by_headers as by_headers
 from clickstream.transforms import ParseOptions

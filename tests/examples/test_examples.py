@@ -15,7 +15,7 @@ from clickstream.io.sql import SqlConnection, WriteToSql, setup_sql
 from tests.services.prism import on_prism
 
 FACES = {
-    *("clickstream.transforms", "clickstream.io.files", "clickstream.io.kafka", "clickstream.io.sql"),
+    *("clickstream.transforms", "clickstream.io.logs", "clickstream.io.kafka", "clickstream.io.sql"),
     "clickstream.io.elasticsearch",
 }
 EXAMPLES = sorted(path.stem for path in FOLDER.iterdir() if path.suffix in (".py", ".yaml"))

@@ -6,7 +6,7 @@ import pytest
 
 from clickstream.io.errors import UserError
 from clickstream.io.file_systems import check_file_system
-from clickstream.io.files import match_logs
+from clickstream.io.logs import match_logs
 
 
 def test_local_paths_need_nothing() -> None:

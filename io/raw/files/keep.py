@@ -12,10 +12,10 @@ from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from clickstream.io.logs import LastLine
 from clickstream.io.raw.files.parts import Batch, Part, write_part
 from clickstream.io.raw.files.store import FileRawStoreConnection
 from clickstream.io.raw.files.tables import Piece
-from clickstream.io.read_so_far import LastLine
 
 _PART_ROWS = 200_000
 

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from clickstream.io.errors import UserError
+from clickstream.io.logs import KnownLog
 from clickstream.io.raw.clicks import BUCKET_MS
 from clickstream.io.raw.files.parts import read_batches, write_part
 from clickstream.io.raw.files.tables import BATCHES, BUCKETS, NAME, TABLES, Piece, add_piece, known_logs, mark_buckets
 from clickstream.io.raw.lease import sql_lease
 from clickstream.io.raw.store import Bucket, Split
-from clickstream.io.read_so_far import KnownLog
 from clickstream.io.sql import SqlConnection, check_tables, one_line_errors, setup_tables
 from clickstream.transforms.arrays import Mask, millis_of
 from clickstream.transforms.schema import CLICK_SCHEMA

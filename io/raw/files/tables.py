@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from clickstream.io.logs import KnownLog, LastLine
 from clickstream.io.raw.files.parts import Batch, Part
 from clickstream.io.raw.sql import buckets_table
-from clickstream.io.read_so_far import KnownLog, LastLine
 from clickstream.io.sql import column_types
 
 _META = sa.MetaData()

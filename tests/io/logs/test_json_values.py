@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream.io import json_values
-from clickstream.io.json_values import Value, ValueCutter
+from clickstream.io.logs import Value, ValueCutter, json_values
 
 TEXTS = st.text(st.sampled_from('ab"\\{}[],: é\n\x1e\u2028'), max_size=8)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
@@ -113,7 +112,7 @@ def test_a_value_that_is_too_long_is_cut_and_the_next_is_whole(monkeypatch, long
 def test_memory_is_bounded_whatever_comes() -> None:
     code = """
 import resource, sys
-from clickstream.io.json_values import ValueCutter
+from clickstream.io.logs import ValueCutter
 cutter, piece = ValueCutter(), eval(sys.argv[1])
 for _ in range(100):
     cutter.values(piece, ends=False)

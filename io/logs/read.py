@@ -16,8 +16,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from clickstream.io.errors import UserError
 from clickstream.io.file_systems import check_file_system
-from clickstream.io.json_values import KEPT_BYTES, LONGEST_RECORD, Value, ValueCutter
-from clickstream.io.log_form import UNREADABLE, LogForm, form_of, open_text
+from clickstream.io.logs.form import UNREADABLE, LogForm, form_of, open_text
+from clickstream.io.logs.json_values import KEPT_BYTES, LONGEST_RECORD, Value, ValueCutter
 from clickstream.transforms.lines import Lines
 from clickstream.transforms.schema import RawBatch
 

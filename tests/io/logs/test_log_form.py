@@ -15,8 +15,16 @@ import zstandard
 from apache_beam.testing.test_pipeline import TestPipeline
 
 from clickstream.io.errors import UserError, user_error_in
-from clickstream.io.files import LogSplit, ReadClickLogs, match_logs, open_behind, read_split, read_values
-from clickstream.io.log_form import LogForm, form_of
+from clickstream.io.logs import (
+    LogForm,
+    LogSplit,
+    ReadClickLogs,
+    form_of,
+    match_logs,
+    open_behind,
+    read_split,
+    read_values,
+)
 
 OBJECTS = [{"user_id": f"ü{n}", "url": "https://a.example/\U0001f680", "n": n} for n in range(300)]
 LINES = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in OBJECTS)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
-from clickstream.io.files import LogSplit, match_logs, open_behind, read_split, read_values
+from clickstream.io.logs import LogSplit, match_logs, open_behind, read_split, read_values
 from clickstream.transforms import ParseOptions
 from clickstream.transforms.parse.clicks import parse_clicks
 
 CASES = Path(__file__).parent / "cases"
-REFERENCE = Path(__file__).parents[2] / "docs/reference/cases.md"
+REFERENCE = Path(__file__).parents[3] / "docs/reference/cases.md"
 NOW_MS = 1_793_600_000_000
 SHOP = "https://shop.example"
 INDIA = (f"{SHOP}/a", "India")

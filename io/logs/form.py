@@ -14,7 +14,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from clickstream.io.errors import UserError
-from clickstream.io.json_values import ValueCutter
+from clickstream.io.logs.json_values import ValueCutter
 
 UNREADABLE = (OSError, EOFError, lzma.LZMAError)  # what a file that is damaged, or may not be read, raises
 _HEAD_BYTES, _LONG_HEAD_BYTES = 64 << 10, 2 << 20

@@ -10,8 +10,8 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from clickstream.io.files import LogFile, first_value, open_behind
-from clickstream.io.log_form import UNREADABLE, LogForm, form_of, read_exactly
+from clickstream.io.logs.form import UNREADABLE, LogForm, form_of, read_exactly
+from clickstream.io.logs.read import LogFile, first_value, open_behind
 from clickstream.transforms.schema import RawBatch
 
 _HEAD_BYTES = 4096

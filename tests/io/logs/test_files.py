@@ -12,10 +12,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.io import files
 from clickstream.io.errors import UserError, user_error_in
-from clickstream.io.files import LogFile, LogSplit, ReadClickLogs, match_logs, read_split, split_log
-from clickstream.io.log_form import LogForm
+from clickstream.io.logs import LogFile, LogForm, LogSplit, ReadClickLogs, match_logs, read_split, split_log
+from clickstream.io.logs import read as files
 
 
 def expected(data: bytes) -> list[tuple[int, bytes]]:
@@ -91,8 +90,8 @@ def test_a_line_of_200_mb_costs_little_memory(tmp_path) -> None:
 
 MEASURE = """
 import json, resource, sys
-from clickstream.io.files import LogFile, LogSplit, read_split, split_log
-from clickstream.io.log_form import open_text
+from clickstream.io.logs import LogFile, LogSplit, read_split, split_log
+from clickstream.io.logs import open_text
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 def lengths(splits):
