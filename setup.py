@@ -14,6 +14,7 @@ REQUIRED = [
     "confluent-kafka>=2.6",
     "cryptography>=42",  # PyMySQL needs it for MySQL 8's and 9's default authentication
     "elasticsearch>=8.19,<10",
+    "fastavro[snappy,zstandard]>=1.9",
     "mmh3>=4",
     "msgspec>=0.19",
     "numpy>=1.26",

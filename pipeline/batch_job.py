@@ -22,7 +22,7 @@ from clickstream.io.results import RowFilter, read_sql_rows
 from clickstream.page.report import RunCounts, write_report
 from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, Output, wire
-from clickstream.pipeline.options import LogOptions
+from clickstream.pipeline.options import ClickOptions, LogOptions, event_format_of
 from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
 from clickstream.pipeline.pieces import Pieces, pieces_of
 from clickstream.pipeline.row_settings import check_settings, note_kept_clicks
@@ -71,7 +71,7 @@ def run_batch(
     """
     quiet_beam()
     settings = Settings.from_options(options)
-    files, sinks = match_logs(pattern), sinks_of(options)
+    files, sinks = _logs(options, pattern), sinks_of(options)
     sinks.set_up()
     check_settings(options, settings, sinks, note=True)
     note_kept_clicks(options, sinks)
@@ -93,6 +93,22 @@ def run_batch(
         if embedded and not pieces.is_first and (counts.read or pieces.unfinished):
             _write_bulk_files(output, sinks)
     return BatchRun(counts, pieces.unread.unchanged if pieces.unread else 0, changes)
+
+
+def _logs(options: PipelineOptions, pattern: str) -> list[LogFile]:
+    """The files. Where the format says what a line is, none is a table."""
+    container = str(options.view_as(LogOptions).input_container)
+    event_format = event_format_of(options.view_as(ClickOptions).event_format)
+    if event_format is None or event_format.record.is_json:
+        return match_logs(pattern, container)
+    files = match_logs(pattern, "lines" if container == "auto" else container)
+    if other := next((file for file in files if file.form.container), None):
+        message = (
+            f"{other.path} is a table, whose rows are read as JSON, and --event_format={event_format.name} reads lines of text: "
+            "give a format without record:, whose paths are the columns' names."
+        )
+        raise UserError(message)
+    return files
 
 
 def _by_headers(parse: ParseOptions, files: Sequence[LogFile]) -> ParseOptions:

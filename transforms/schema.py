@@ -35,6 +35,8 @@ class RawBatch(NamedTuple):
         watermark: Event time, ms since the epoch, before which the source had promised completeness when it read these. None for bounded input.
         span: The offsets that the batch covers. None for files.
         complete_until: Event time, ms since the epoch, up to which windows were complete before the run began: clicks before it were counted then.
+        undecoded: The records that the source couldn't decode, in order: number, reason, detail. Their values are as they came.
+        last_stored: The last record as its file holds it, where `values` are decoded; empty: it has no such place of its own.
     """
 
     values: Sequence[bytes]
@@ -44,6 +46,8 @@ class RawBatch(NamedTuple):
     watermark: int | None = None
     span: Span | None = None
     complete_until: int | None = None
+    undecoded: tuple[tuple[int, str, str], ...] = ()
+    last_stored: bytes | None = None
 
 
 class BatchProgress(NamedTuple):

@@ -4,7 +4,7 @@ import codecs
 import io
 import lzma
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -15,8 +15,14 @@ from apache_beam.io.filesystems import FileSystems
 
 from clickstream.io.errors import UserError
 from clickstream.io.logs.json_values import ValueCutter
+from clickstream.io.logs.table import header_of
 
-UNREADABLE = (OSError, EOFError, lzma.LZMAError)  # what a file that is damaged, or may not be read, raises
+UNREADABLE = (
+    OSError,
+    EOFError,
+    lzma.LZMAError,
+    pa.ArrowException,
+)  # what a file that is damaged, or may not be read, raises
 _HEAD_BYTES, _LONG_HEAD_BYTES = 64 << 10, 2 << 20
 _PIECE_BYTES = 1 << 20
 
@@ -27,12 +33,12 @@ _PACKED = {
     b"\x04\x22\x4d\x18": "lz4",
     b"\xfd7zXZ\0": "xz",
 }
+_CONTAINERS = {b"PAR1": "parquet", b"Obj\x01": "avro"}
+_TABLE_NAME = re.compile(r"\.(csv|tsv)(\.(gz|gzip|zst|bz2|lz4|xz))?$", re.IGNORECASE)
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive: unpack it",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it",
     b"\xff\x06\x00\x00sNaPpY": "packed by snappy: unpack it, or pack it as .gz, .zst, .bz2, .lz4 or .xz",
-    b"PAR1": "a Parquet file: write it as one JSON object a line",
-    b"Obj\x01": "an Avro file: write it as one JSON object a line",
     b"ORC": "an ORC file: write it as one JSON object a line",
     b"ARROW1": "an Arrow file: write it as one JSON object a line",
     b"SQLite format 3\0": "an SQLite database: write its rows as one JSON object a line",
@@ -60,12 +66,22 @@ class LogForm(NamedTuple):
     Attributes:
         packed: How it is packed; empty: it isn't.
         encoding: Of its text; empty: UTF-8.
-        in_lines: Whether each record has a line. Else they are JSON values side by side, or elements of an array.
+        in_lines: Whether each record has a line. Else they are JSON values side by side, or elements of an array, or rows.
+        container: `parquet`, `avro` or `table` (CSV, TSV), whose rows become records; empty: none.
+        separator, names: Of a table: what stands between its cells, and its columns' names.
     """
 
     packed: str = ""
     encoding: str = ""
     in_lines: bool = True
+    container: str = ""
+    separator: str = ""
+    names: tuple[str, ...] = ()
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it's a container that is read whole, once: nothing is ever written behind its rows."""
+        return self.container in ("parquet", "avro")
 
     @property
     def is_as_stored(self) -> bool:
@@ -78,8 +94,12 @@ class LogForm(NamedTuple):
         return self.is_as_stored and self.in_lines
 
 
-def form_of(path: str) -> LogForm:
+def form_of(path: str, container: str = "auto") -> LogForm:
     """The form of a log of any file system that Beam knows. One that can't be read has none: whoever reads it says so.
+
+    Args:
+        path: The log.
+        container: `csv` or `tsv`: a table with a header; `lines`: none; `auto`: a table if its name ends so and it isn't JSON.
 
     Raises:
         UserError: It is of a kind that isn't read at all: which, and what to do.
@@ -88,15 +108,44 @@ def form_of(path: str) -> LogForm:
     try:
         with _opened(path) as handle:
             stored = read_exactly(handle, _TAR_PLACE + len(_TAR))
-        form = form._replace(packed=next((kind for magic, kind in _PACKED.items() if stored.startswith(magic)), ""))
+        form = form._replace(packed=_found(_PACKED, stored))
         with open_text(path, form) as handle:
             head = read_exactly(handle, _HEAD_BYTES)
-            _refuse_foreign(path, head)
-            form = form._replace(encoding=_encoding_of(head))
-        with open_text(path, form) as handle:
-            return form._replace(in_lines=_is_in_lines(handle))
+        if kind := _found(_CONTAINERS, head):
+            return _binary(path, form, kind)
+        _refuse_foreign(path, head)
+        return _of_text(path, form._replace(encoding=_encoding_of(head)), container)
     except UNREADABLE:
         return form
+
+
+def _found(kinds: Mapping[bytes, str], head: bytes) -> str:
+    return next((kind for magic, kind in kinds.items() if head.startswith(magic)), "")
+
+
+def _binary(path: str, form: LogForm, kind: str) -> LogForm:
+    if form.packed:
+        what = "a Parquet" if kind == "parquet" else "an Avro"
+        message = f"{path} is {what} file, and packed once more: unpack it, and name the result with --input."
+        raise UserError(message)
+    return form._replace(in_lines=False, container=kind)
+
+
+def _of_text(path: str, form: LogForm, container: str) -> LogForm:
+    with open_text(path, form) as handle:
+        head = read_exactly(handle, _HEAD_BYTES)
+    if kind := _table_kind(path, head, container):
+        separator, names = header_of(path, head, kind)
+        return form._replace(in_lines=False, container="table", separator=separator, names=names)
+    with open_text(path, form) as handle:
+        return form._replace(in_lines=_is_in_lines(handle))
+
+
+def _table_kind(path: str, head: bytes, container: str) -> str:
+    if container in ("csv", "tsv"):
+        return container
+    named = _TABLE_NAME.search(path) if container == "auto" else None
+    return named[1].lower() if named and head.lstrip(_BEFORE)[:1] not in (b"{", b"[", b"") else ""
 
 
 @contextmanager
@@ -152,7 +201,7 @@ def read_exactly(handle: Any, count: int) -> bytes:
 
 
 def _refuse_foreign(path: str, head: bytes) -> None:
-    kind = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), "")
+    kind = _found(_FOREIGN, head)
     if head[_TAR_PLACE:].startswith(_TAR):
         kind = "a tar archive: unpack it"
     elif any(head.startswith(magic) for magic in _PACKED):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +17,11 @@ from apache_beam.io.filesystems import FileSystems
 
 from clickstream.io.errors import UserError
 from clickstream.io.file_systems import check_file_system
+from clickstream.io.logs.avro import read_avro
 from clickstream.io.logs.form import UNREADABLE, LogForm, form_of, open_text
 from clickstream.io.logs.json_values import KEPT_BYTES, LONGEST_RECORD, Value, ValueCutter
+from clickstream.io.logs.parquet import read_parquet, row_groups
+from clickstream.io.logs.table import read_table
 from clickstream.transforms.lines import Lines
 from clickstream.transforms.schema import RawBatch
 
@@ -35,7 +39,7 @@ class LogFile(NamedTuple):
 
 
 class LogSplit(NamedTuple):
-    """The records of a file that start in `[start, end)`; `end` None: all from there, where one starts."""
+    """The records of a file that start in `[start, end)`; `end` None: all from there, where one starts. Of Parquet: row groups."""
 
     path: str
     start: int
@@ -43,8 +47,8 @@ class LogSplit(NamedTuple):
     form: LogForm = LogForm()
 
 
-def match_logs(pattern: str) -> list[LogFile]:
-    """The non-empty files that a path or glob names, of any file system that Beam knows.
+def match_logs(pattern: str, container: str = "auto") -> list[LogFile]:
+    """The non-empty files that a path or glob names, of any file system that Beam knows; `container` as for `form_of`.
 
     Raises:
         UserError: There is none, they are empty, it's a directory or a pipe, one is of a kind that isn't read, or the
@@ -67,11 +71,11 @@ def match_logs(pattern: str) -> list[LogFile]:
         message = f"--input={pattern} is empty: there is nothing to read."
         raise UserError(message)
     with ThreadPoolExecutor(_LOOKED_AT_ONCE) as pool:  # another system's files take their time each
-        return list(pool.map(_with_form, filled))
+        return list(pool.map(partial(_with_form, container=container), filled))
 
 
-def _with_form(file: LogFile) -> LogFile:
-    return file._replace(form=form_of(file.path))
+def _with_form(file: LogFile, container: str) -> LogFile:
+    return file._replace(form=form_of(file.path, container))
 
 
 def _refuse_pipe(pattern: str) -> None:
@@ -109,11 +113,26 @@ def open_behind(path: str, start: int, form: LogForm) -> Iterator[Any]:
 
 
 def split_log(file: LogFile, split_bytes: int) -> list[LogSplit]:
-    """Cuts a plain file into stretches that workers can read apart; others can't be cut."""
+    """Cuts a plain file of lines, or a Parquet file, into stretches that workers can read apart; others can't be cut."""
+    if file.form.container == "parquet":
+        return [LogSplit(file.path, n, n + 1, file.form) for n in range(_row_groups(file))]
     if not file.form.is_plain:
         return [LogSplit(file.path, file.start, None, file.form)]
     starts = range(file.start, file.size, split_bytes)
     return [LogSplit(file.path, start, min(start + split_bytes, file.size)) for start in starts]
+
+
+def _row_groups(file: LogFile) -> int:
+    try:
+        with open_text(file.path, file.form) as handle:
+            return row_groups(handle)
+    except UNREADABLE as error:
+        raise _unread(file.path, error) from error
+
+
+def _unread(path: str, error: Exception) -> UserError:
+    cause = str(error).partition("\n")[0]
+    return UserError(f"{path} can't be read to its end ({cause}): is it whole, and readable for this user?")
 
 
 def read_split(handle: Any, split: LogSplit, batch_bytes: int) -> Iterator[RawBatch]:
@@ -202,13 +221,16 @@ def first_value(handle: Any, start: int) -> Value | None:
 
 @dataclass(eq=False)
 class ReadClickLogs(beam.PTransform):
-    """Reads JSON records as batches of raw bytes: a line each, side by side or in arrays; packed or not; UTF-8, UTF-16 or UTF-32.
+    """Reads records as batches of raw bytes: lines, JSON side by side or in arrays, rows of Parquet, Avro, CSV or TSV as JSON.
 
-    Out: a bounded PCollection of `RawBatch`; `source` is the file's path, `positions` are byte offsets (in the unpacked text, as UTF-8).
-    Large plain files of lines are shared by several workers.
+    Texts may be packed, and UTF-8, UTF-16 or UTF-32.
+
+    Out: a bounded PCollection of `RawBatch`; `source` is the file's path, `positions` are byte offsets (in the unpacked text, as UTF-8), of
+    Parquet and Avro the rows' numbers. Large plain files of lines, and Parquet files of several row groups, are shared by several workers.
 
     Attributes:
         pattern: Path or glob.
+        container: `csv` or `tsv`: tables with a header; `lines`: none; `auto`: tables if they're called so.
         logs: What to read instead of all that it names.
         batch_bytes: Size of a batch; 3 MiB are about 10,000 clicks.
         split_bytes: The largest stretch of a plain file of lines that one worker reads at a time.
@@ -221,6 +243,7 @@ class ReadClickLogs(beam.PTransform):
     logs: Sequence[LogFile] | None = None
     batch_bytes: int = 3 << 20
     split_bytes: int = 32 << 20
+    container: str = "auto"
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
         splits = [split for file in self._logs() for split in split_log(file, self.split_bytes)]
@@ -232,7 +255,7 @@ class ReadClickLogs(beam.PTransform):
         )
 
     def _logs(self) -> Sequence[LogFile]:
-        return match_logs(self.pattern) if self.logs is None else self.logs
+        return match_logs(self.pattern, self.container) if self.logs is None else self.logs
 
 
 def read_logs(logs: Sequence[LogFile], batch_bytes: int = 3 << 20) -> Iterator[RawBatch]:
@@ -252,15 +275,24 @@ class _ReadSplit(beam.DoFn):
         self._batch_bytes = batch_bytes
 
     def process(self, split: LogSplit) -> Iterator[RawBatch]:
-        read = read_split if split.form.in_lines else read_values
         try:
             with self._opened(split) as handle:
-                yield from read(handle, split, self._batch_bytes)
+                yield from self._read(handle, split)
         except UNREADABLE as error:
-            message = f"{split.path} can't be read to its end ({error}): is it whole, and readable for this user?"
-            raise UserError(message) from error
+            raise _unread(split.path, error) from error
+
+    def _read(self, handle: Any, split: LogSplit) -> Iterator[RawBatch]:
+        form = split.form
+        if form.container == "parquet":
+            return read_parquet(handle, split.path, range(split.start, split.end or 0))
+        if form.container == "avro":
+            return read_avro(handle, split.path, self._batch_bytes)
+        if form.container:
+            lines = read_split(handle, split, self._batch_bytes)
+            return read_table(lines, form.separator, form.names, headed=not split.start)
+        return (read_split if form.in_lines else read_values)(handle, split, self._batch_bytes)
 
     def _opened(self, split: LogSplit) -> AbstractContextManager[Any]:
-        if split.end or not split.start:
+        if split.end or not split.start or split.form.is_binary:
             return open_text(split.path, split.form)
         return open_behind(split.path, split.start, split.form)

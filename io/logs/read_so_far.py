@@ -10,11 +10,12 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from clickstream.io.errors import UserError
 from clickstream.io.logs.form import UNREADABLE, LogForm, form_of, read_exactly
 from clickstream.io.logs.read import LogFile, first_value, open_behind
 from clickstream.transforms.schema import RawBatch
 
-_HEAD_BYTES = 4096
+_HEAD_BYTES, _END_BYTES = 4096, 1 << 20
 
 
 class LastLine(NamedTuple):
@@ -57,6 +58,7 @@ class Unread(NamedTuple):
         heads: The beginnings of them, by path.
         numbers: Which known logs they are, by path.
         unchanged: How many hold nothing new.
+        wholes: Of containers, which are read once and whole, their last MiB, by path.
         halves: Lines that were half written when they were read, and are read again: the log's path then, where they start, what was there.
     """
 
@@ -65,13 +67,14 @@ class Unread(NamedTuple):
     numbers: dict[str, int | None]
     unchanged: int
     halves: list[tuple[str, int, bytes]]
+    wholes: dict[str, LastLine]
 
     def read_to(self, last_lines: Sequence[LastLine]) -> list[KnownLog]:
         """What is known of these logs once the lines up to the last ones of them are read."""
         last = {line.path: line for line in sorted(last_lines, key=lambda line: line.start)}
         known = []
         for file in self.files:
-            if line := last.get(file.path):
+            if line := last.get(file.path) or self.wholes.get(file.path):
                 head = self.heads[file.path][: line.end]
                 fields = (file.path, file.size, len(head), _digest(head), line)
                 known.append(KnownLog(*fields, self.numbers.get(file.path)))
@@ -84,7 +87,7 @@ def unread_of(files: Sequence[LogFile], known: Sequence[KnownLog]) -> Unread:
     A log that begins with all that was read of a known one is that one, grown or renamed, unless the known one still stands under its own
     name: then there are two of the same content. What lies behind is new; another log is new from its beginning.
     """
-    found = Unread([], {}, {}, 0, [])
+    found = Unread([], {}, {}, 0, [], {})
     free = {log.number: log for log in known}
     unchanged = 0
     for file, own_name in _own_names_first(files, known):
@@ -103,6 +106,8 @@ def unread_of(files: Sequence[LogFile], known: Sequence[KnownLog]) -> Unread:
             continue
         found.files.append(file._replace(start=start))
         found.heads[file.path] = head
+        if file.form.is_binary:
+            found.wholes[file.path] = _end_of(file)
     return found._replace(unchanged=unchanged)
 
 
@@ -111,6 +116,15 @@ def _head(file: LogFile) -> bytes:
         return _read(file.path, file.form, _HEAD_BYTES)
     except UNREADABLE:  # the job itself says so, when it reads the file
         return b""
+
+
+def _end_of(file: LogFile) -> LastLine:
+    start = max(0, file.size - _END_BYTES)
+    length = file.size - start
+    # Where it can't be read, the job says so.
+    with suppress(*UNREADABLE), open_behind(file.path, start, file.form) as handle:
+        return LastLine(file.path, start, length, _digest(read_exactly(handle, length)))
+    return LastLine(file.path, start, length, b"")
 
 
 def _own_names_first(files: Sequence[LogFile], known: Sequence[KnownLog]) -> Iterator[tuple[LogFile, bool]]:
@@ -149,7 +163,9 @@ def _new_from(path: str, form: LogForm, last: LastLine) -> int | None:
     with open_behind(path, last.start, form) as handle:
         if _digest(read_exactly(handle, last.length)) != last.digest:
             return None
-        if not form.in_lines:
+        if form.is_binary:
+            return _nothing_behind(path, handle)
+        if not (form.in_lines or form.container):
             return _value_from(path, form, last)
         more = handle.readline()
         if not more:
@@ -158,6 +174,16 @@ def _new_from(path: str, form: LogForm, last: LastLine) -> int | None:
             return last.start
         behind = last.end + len(more)
         return behind if read_exactly(handle, 1) else -1
+
+
+def _nothing_behind(path: str, handle: Any) -> int:
+    if not handle.read(1):
+        return -1
+    message = (
+        f"{path} was read before, and has grown since: an Avro or Parquet file is read once, as a whole. "
+        "Write new rows to a file of their own."
+    )
+    raise UserError(message)
 
 
 def _value_from(path: str, form: LogForm, last: LastLine) -> int:
@@ -190,9 +216,10 @@ class NoteLastLines(beam.DoFn):
         self._last: dict[str, tuple[int, bytes]] = {}
 
     def process(self, batch: RawBatch) -> Iterator[RawBatch]:
+        line = bytes(batch.values[-1]) if batch.last_stored is None else batch.last_stored
         position = int(batch.positions[-1])
-        if position >= self._last.get(batch.source, (0, b""))[0]:
-            self._last[batch.source] = position, bytes(batch.values[-1])
+        if line and position >= self._last.get(batch.source, (0, b""))[0]:
+            self._last[batch.source] = position, line
         yield batch
 
     def finish_bundle(self) -> Iterator[Any]:

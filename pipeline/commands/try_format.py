@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: The format isn't sound, or the sample can't be read.
     """
     options = own_parser().parse_args(list(argv))
-    values = list(islice(_records(options.input), options.records))
+    values = list(islice(_records(options.input, options.input_container), options.records))
     text = suggest_format(trees_of(values)) if options.suggest else "\n".join(_tried(values, options)) + "\n"
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -49,6 +49,7 @@ def own_parser() -> argparse.ArgumentParser:
     parser = OptionParser("clickstream try-format", __doc__)
     add = parser.add_argument
     add("--input", required=True, metavar="PATH_OR_GLOB", help="a sample of events: a log as the job reads it")
+    add("--input_container", choices=("auto", "lines", "csv", "tsv"), default="auto", help="as the job takes it")
     add("--event_format", metavar="NAME_OR_FILE", help="as the job takes it (default: clickstream)")
     add("--suggest", action="store_true", help="print a first format for these events instead, to be looked over")
     add("--records", type=int, default=1000, metavar="N", help="how many are read (default: 1000)")
@@ -56,8 +57,8 @@ def own_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _records(pattern: str) -> Iterator[bytes]:
-    for batch in read_logs(match_logs(pattern)):
+def _records(pattern: str, container: str) -> Iterator[bytes]:
+    for batch in read_logs(match_logs(pattern, container)):
         yield from batch.values
 
 

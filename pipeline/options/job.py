@@ -28,7 +28,14 @@ class LogOptions(PipelineOptions):
         parser.add_argument(
             "--input",
             metavar="PATH_OR_GLOB",
-            help="JSON records in lines, side by side or in arrays; plain, gzip, zstd, bz2, lz4 or xz (default: a sample is made)",
+            help="JSON records in lines, side by side or in arrays; plain, gzip, zstd, bz2, lz4 or xz; Parquet, Avro, CSV, TSV "
+            "(default: a sample is made)",
+        )
+        parser.add_argument(
+            "--input_container",
+            choices=("auto", "lines", "csv", "tsv"),
+            default="auto",
+            help="csv, tsv: tables whose first line names the columns; auto: those that are called so (.csv, .tsv.gz) and aren't JSON; lines: none",
         )
 
 

@@ -21,7 +21,7 @@ ALL_COMMANDS = (BATCH, LIVE, UNTIL, FLINK, DATAFLOW, REPROCESS, VERIFY, FORGET, 
 _ALL = set(ALL_COMMANDS)
 
 _TABLE: tuple[tuple[str, Iterable[str]], ...] = (
-    ("input", {BATCH}),
+    ("input input_container", {BATCH}),
     # Dead letters may go to a topic: whatever writes some needs the brokers.
     ("bootstrap_servers kafka_config", {*_KAFKA, REPROCESS, FORGET, REPLAY}),
     ("topic group_id", {*_KAFKA, REPLAY}),

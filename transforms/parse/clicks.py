@@ -168,10 +168,26 @@ def _parse(
 
 def _read(batch: RawBatch, fields: list[str], options: ParseOptions, shapes: KnownShapes) -> tuple[Decoded, int]:
     """The records' fields, and how many of them are no clicks."""
+    if batch.undecoded:
+        return _read_the_others(batch, fields, options, shapes)
     most = options.max_record_bytes
     if options.event_format is None:
         return read_records(batch.values, fields, shapes, max_record_bytes=most), 0
     return read_events(batch.values, fields, options.event_format, shapes, max_record_bytes=most)
+
+
+def _read_the_others(
+    batch: RawBatch, fields: list[str], options: ParseOptions, shapes: KnownShapes
+) -> tuple[Decoded, int]:
+    """The same where the source couldn't decode some."""
+    here = np.ones(len(batch.values), np.bool_)
+    here[[number for number, _, _ in batch.undecoded]] = False
+    at = np.flatnonzero(here)
+    others = batch._replace(values=[batch.values[number] for number in at.tolist()], undecoded=())
+    decoded, not_clicks = _read(others, fields, options, shapes)
+    refused = [each._replace(number=int(at[each.number])) for each in decoded.refused]
+    refused += [Refusal(*each) for each in batch.undecoded]
+    return decoded._replace(kept=at[decoded.kept], refused=refused), not_clicks
 
 
 def _named(refused: list[Refusal], event_format: EventFormat | None) -> list[Refusal]:
@@ -229,8 +245,10 @@ def _rejected(
     stamps = batch.record_timestamps  # any number that a producer gives
     kept = [(r.detail, batch.values[r.number]) for r in refused]
     if pseudonyms is not None:
-        named = options.event_format is None  # in other events ids have other names, and may be anywhere
-        kept = [_without_ids(r, raw, pseudonyms, named=named) for r, (_, raw) in zip(refused, kept, strict=True)]
+        # In other events ids have other names, and may be anywhere; so may they in what isn't decoded.
+        undecoded = {number for number, _, _ in batch.undecoded}
+        named = [options.event_format is None and r.number not in undecoded for r in refused]
+        kept = [_without_ids(r, raw, pseudonyms, named=n) for r, (_, raw), n in zip(refused, kept, named, strict=True)]
     columns = [
         [batch.source] * len(refused),
         [batch.positions[r.number] for r in refused],

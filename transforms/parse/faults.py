@@ -68,7 +68,9 @@ def _halves(batch: RawBatch) -> tuple[RawBatch, RawBatch]:
 
 def _part(batch: RawBatch, rows: slice, span: Span | None) -> RawBatch:
     stamps = batch.record_timestamps
+    first, behind, _ = rows.indices(len(batch.values))
     return batch._replace(
+        undecoded=tuple((n - first, reason, why) for n, reason, why in batch.undecoded if first <= n < behind),
         values=batch.values[rows],
         positions=batch.positions[rows],
         record_timestamps=None if stamps is None else stamps[rows],

@@ -161,8 +161,8 @@ def test_archives_of_files_are_refused_with_the_cure(tmp_path, kind, says) -> No
 
 @pytest.mark.parametrize(
     ("head", "says"),
-    [(b"PAR1\x15", "a Parquet file"), (b"Obj\x01", "an Avro file"), (gzip.compress(LINES.encode()), "packed twice")],
-    ids=["parquet", "avro", "gzip"],
+    [(b"ORC", "an ORC file"), (b"ARROW1", "an Arrow file"), (gzip.compress(LINES.encode()), "packed twice")],
+    ids=["orc", "arrow", "gzip"],
 )
 def test_other_files_are_refused_with_the_cure(tmp_path, head, says) -> None:
     log = tmp_path / "clicks.gz"

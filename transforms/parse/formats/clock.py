@@ -16,6 +16,7 @@ from clickstream.transforms.parse.times import LATEST_MS, ZONE, seconds_to_ms, t
 
 PER_MS = {"us": 1_000, "ns": 1_000_000}  # whole units of a millisecond
 _WHOLE, _DECIMAL = r"^-?[0-9]{1,18}$", r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+_EPOCH = r"^[0-9]{9,19}(\.[0-9]+)?$"  # no day of a calendar is written so
 _DIRECTIVES = {
     "Y": r"(?P<Y>[0-9]{4})",
     "m": r"(?P<m>[0-9]{2})",
@@ -32,10 +33,13 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _OTHERWISE = {"H": "00", "M": "00", "S": "00"}
 
 
-def millis_of(column: PathColumn, source: Source) -> tuple[Millis, Mask]:
-    """Milliseconds since the epoch, and which are times from 1970 to 2199."""
+def millis_of(column: PathColumn, source: Source, *, lenient: bool = False) -> tuple[Millis, Mask]:
+    """Milliseconds since the epoch, and which are times from 1970 to 2199. `lenient`: a text that is a number of 9 digits or more is one."""
     if source.unit:
         return _of_unit(column, source.unit)
+    if lenient and not source.format:
+        epochs = np.asarray(pc.match_substring_regex(column.texts, _EPOCH).fill_null(False))
+        column = column._replace(kinds=np.where(epochs & (column.kinds == TEXT), NUMBER, column.kinds).astype(np.int8))
     texts = pc.if_else(pa.array(column.kinds == TEXT), column.texts, None)
     texts = _as_iso(texts, source.format) if source.format else texts
     millis, valid = to_epoch_ms(texts)

@@ -156,7 +156,7 @@ def _times(name: str, chosen: _Chosen, event_format: EventFormat, refuse: Refuse
     for number, source in enumerate(event_format.sources(name)):
         mask = chosen.picked == number
         if mask.any():
-            found, good = millis_of(chosen.each[number].only(mask), source)
+            found, good = millis_of(chosen.each[number].only(mask), source, lenient=event_format.lenient)
             millis, valid = np.where(mask, found, millis), valid | (good & mask)
     return pa.array(millis, mask=~valid).cast(UTC_MS)
 
