@@ -20,6 +20,7 @@ REQUIRED = [
     "numpy>=1.26",
     "orjson>=3.10",
     "polars>=1.30",
+    "protobuf>=5",
     "prometheus-client>=0.21",
     "pyarrow>=18",
     "PyMySQL>=1.1",

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = ("transforms", "io", "page", "pipeline")
 ACROSS = {  # rooms of io that may know another, beside its ground
+    "io.kafka": {"io.schemas"},
     "io.raw": {"io.sql", "io.logs"},
     "io.results": {"io.sql", "io.elasticsearch"},
     "io.sample": {"io.kafka"},

@@ -3,8 +3,16 @@
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
-from clickstream.io.kafka import CommitOffsets, KafkaConnection, ReadFromKafka, check_kafka, load_kafka_config
+from clickstream.io.kafka import (
+    CommitOffsets,
+    KafkaConnection,
+    ReadFromKafka,
+    ReadFromKafkaByJava,
+    check_kafka,
+    load_kafka_config,
+)
 from clickstream.io.raw import RawStoreConnection, WriteRawClicks
+from clickstream.io.schemas import SchemaRegistry
 from clickstream.pipeline.jobs import Job, Output
 from clickstream.pipeline.options import ClickOptions, KafkaOptions, LiveOptions, MetricOptions, RawStoreOptions
 from clickstream.pipeline.raw_store import raw_store_of, set_up_raw_store
@@ -67,7 +75,7 @@ def live_job(
     measure, restart_after = settings.measure, settings.parse.periods
     connection, by_java = _connection(options), options.view_as(KafkaOptions).kafka_reader == "java"
     return Job(
-        read=read_by_java(options) if by_java else read_clicks(options, settings.parse),
+        read=_read(options, settings.parse),
         parse=ParseClicks(settings.parse),
         measure=settings.measure_step(),
         cut=settings.cut(),
@@ -108,6 +116,12 @@ def late_seconds(measure: MeasureTimeSpent) -> float:
     return max(LATE_SECONDS, measure.session_gap_seconds / 3) if measure.policy.name == "dwell" else LATE_SECONDS
 
 
+def _read(options: PipelineOptions, bounds: ParseOptions) -> ReadFromKafka | ReadFromKafkaByJava:
+    registry_of(options)  # which Beam's reader has no use for
+    by_java = options.view_as(KafkaOptions).kafka_reader == "java"
+    return read_by_java(options) if by_java else read_clicks(options, bounds)
+
+
 def read_clicks(options: PipelineOptions, bounds: ParseOptions) -> ReadFromKafka:
     """The native source, from the options. `bounds`: whose clicks have a say in the watermark."""
     kafka, connection = options.view_as(KafkaOptions), _connection(options)
@@ -123,6 +137,27 @@ def read_clicks(options: PipelineOptions, bounds: ParseOptions) -> ReadFromKafka
         until=kafka.until,
         commit_start=kafka.until is None,
         kafka_config=connection.config,
+        registry=registry_of(options),
+    )
+
+
+def registry_of(options: PipelineOptions) -> SchemaRegistry | None:
+    """The Schema Registry, if one is given.
+
+    Raises:
+        UserError: Its URL is none, its user has no password, or Beam's reader, which doesn't ask one, is to read.
+    """
+    kafka = options.view_as(KafkaOptions)
+    if not kafka.schema_registry:
+        return None
+    if kafka.kafka_reader == "java":
+        message = "--schema_registry is for the native reader: leave out --kafka_reader=java, or send plain JSON."
+        raise UserError(message)
+    return SchemaRegistry(
+        kafka.schema_registry,
+        kafka.schema_registry_user,
+        kafka.schema_registry_password,
+        kafka.schema_registry_ca,
     )
 
 

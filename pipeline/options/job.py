@@ -98,6 +98,18 @@ class KafkaOptions(PipelineOptions):
             metavar="FILE",
             help=f"further librdkafka settings (gs:// too); secrets as {REFERENCE_FORMS}",
         )
+        add(
+            "--schema_registry",
+            metavar="URL",
+            help="where the schemas are of values in Confluent's framing: Avro, Protobuf, JSON Schema; native reader only",
+        )
+        add(
+            "--schema_registry_user",
+            metavar="NAME",
+            help="with --schema_registry_password; of Confluent Cloud, the API key",
+        )
+        add("--schema_registry_password", metavar="REF", help=REFERENCE_FORMS)
+        add("--schema_registry_ca", metavar="FILE", help="certificate authority of the registry")
 
 
 class ClickOptions(PipelineOptions):

@@ -42,6 +42,9 @@ _TEXTS = {
     "elasticsearch": rf"{_SERVER}(?:,{_SERVER})*",
     "elasticsearch_index": r"[a-z0-9](?:[a-z0-9_.-]|[{](?:month|day)[}]){0,254}",
     "elasticsearch_user": r"\S+",
+    "schema_registry": r"https?://[^\s/?#@]+(?:/[^\s?#]*)?",
+    "schema_registry_user": r"\S+",
+    "schema_registry_ca": _FILE,
     "elasticsearch_ca": _FILE,
     "dead_letters": rf"mysql|kafka:{_TOPIC}",
     "raw_table": r"(?:[A-Za-z0-9_]+:)?[A-Za-z_][A-Za-z0-9_]{0,39}",  # a namespace in HBase only

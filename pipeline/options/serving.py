@@ -26,6 +26,7 @@ _TABLE: tuple[tuple[str, Iterable[str]], ...] = (
     ("bootstrap_servers kafka_config", {*_KAFKA, REPROCESS, FORGET, REPLAY}),
     ("topic group_id", {*_KAFKA, REPLAY}),
     ("start disorder idle kafka_splits kafka_reader kafka_expansion_service", _KAFKA),
+    ("schema_registry schema_registry_user schema_registry_password schema_registry_ca", _KAFKA),
     ("until", {UNTIL}),
     ("max_rejected_share", _SHOWN | _GO_ON),
     ("max_event_age max_clock_skew", {*_KAFKA, BATCH, REPLAY}),

@@ -10,8 +10,11 @@ from clickstream.io.kafka import load_kafka_config
 from clickstream.io.secrets import REFERENCE, check_secret_reference, is_remote_reference
 from clickstream.pipeline.options import ClickOptions, KafkaOptions, OutputOptions, RawStoreOptions
 
-SECRETS = ("mysql_password", "elasticsearch_api_key", "elasticsearch_password", "cassandra_password", "hash_user_ids")
-FILES = ("mysql_tls_ca", "elasticsearch_ca", "cassandra_ca")
+SECRETS = (
+    *("mysql_password", "elasticsearch_api_key", "elasticsearch_password", "cassandra_password"),
+    *("schema_registry_password", "hash_user_ids"),
+)
+FILES = ("mysql_tls_ca", "elasticsearch_ca", "cassandra_ca", "schema_registry_ca")
 _BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9](/[^\r\n]*)?")
 _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _FILE_SETTING = re.compile(r"\.(location|keytab|file)$|^plugin\.library\.paths$")

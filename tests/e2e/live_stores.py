@@ -50,6 +50,13 @@ def straggler(millis: int, url: str, country: str) -> bytes:
     ).encode()
 
 
+def first_open(millis: list[int], window_seconds: int, session_gap: int, disorder: int = 10) -> int:
+    """How many of one partition's clicks, in order of time, come before the first that a later click may still change something of."""
+    watermark = max(millis) - disorder * 1000
+    window, gap = window_seconds * 1000, session_gap * 1000
+    return sum(((each + gap) // window + 1) * window + gap + window <= watermark for each in millis)
+
+
 @dataclass
 class Bench:
     """The servers, and names of a test's own on each."""

@@ -5,8 +5,10 @@ import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from e2e.live_stores import Bench, oracle
+from e2e.live_stores import Bench, first_open, oracle
 from oracles import segment
+
+from tests.services.kafka_topic import committed
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -62,6 +64,12 @@ def test_segment_through_kafka_to_both_stores(bench) -> None:
     assert tuple(map(int, said.groups())) == (EVENTS, accepted, outcomes.count("refused"), outcomes.count(None))
     expected = oracle([record._replace(value=flat(record.value)) for record in records], 300, 120)
     assert bench.sql_rows() == bench.documents() == expected
+    settled = [
+        first_open([int((start + timedelta(seconds=n * 2)).timestamp() * 1000) for n in range(p, EVENTS, 4)], 300, 120)
+        for p in range(4)
+    ]
+    offsets = committed(bench.kafka, bench.topic.name, bench.group)
+    assert all(0 < offset <= most for offset, most in zip(offsets, settled, strict=True)), (offsets, settled)
     letters = bench.sql("SELECT reason, detail, COUNT(*) FROM dead_letters GROUP BY 1, 2")
     detail = "properties.url, context.page.url: missing"
     assert letters == [("missing_field", detail, outcomes.count("refused"))]

@@ -21,12 +21,13 @@ _NOW_SECONDS, _MUTE_SECONDS = 10.0, 5.0
 
 
 class Polled(NamedTuple):
-    """One partition's records of one poll, as columns; `next` is the offset behind the last."""
+    """One partition's records of one poll, as columns; `next` is the offset behind the last, `undecoded` as in `RawBatch`."""
 
     values: list[bytes]
     positions: list[int]
     timestamps: list[int]
     next: int
+    undecoded: tuple[tuple[int, str, str], ...] = ()
 
     def until(self, end: int) -> "Polled":
         """Only what lies before `end`."""

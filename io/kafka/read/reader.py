@@ -15,6 +15,7 @@ from clickstream.io.kafka.client import KafkaConnection
 from clickstream.io.kafka.read.poll import PartitionPoller, Polled
 from clickstream.io.kafka.read.restriction import GroupRestrictions, GroupState, PartitionState
 from clickstream.io.kafka.watermark import NEVER, PartitionView, next_watermark, sample
+from clickstream.io.schemas import RegistryError, SchemaRegistry, ValueDecoder
 from clickstream.transforms.schema import RawBatch, Span
 
 EventTime = Callable[[Sequence[bytes]], "int | None"]
@@ -35,6 +36,8 @@ _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 10.0
 # Groups of one worker take turns: one without records doesn't keep the others waiting.
 _TURN_SECONDS, _REST = 0.02, Duration(seconds=0.2)
+_HOLD_SECONDS = 2.0  # until a registry that doesn't answer is asked again
+_HOLD = Duration(seconds=_HOLD_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class ReadSettings:
     batch_records: int
     bundle_seconds: float
     one_group: bool
+    registry: SchemaRegistry | None = None
 
 
 _STATE = beam.DoFn.RestrictionParam(GroupRestrictions())
@@ -64,6 +68,7 @@ class _ReadGroup(beam.DoFn):
     def setup(self) -> None:
         self._pollers: dict[int, PartitionPoller] = {}
         self._closed = False
+        self._decoder = ValueDecoder(self._settings.registry)
         self._read = Metrics.counter("clickstream.kafka", "records_read")
         self._bytes = Metrics.counter("clickstream.kafka", "bytes_read")
 
@@ -89,8 +94,25 @@ class _ReadGroup(beam.DoFn):
         """A batch at the watermark's time: it isn't late, and its events can't become so while it's on its way."""
         source = f"kafka:{self._settings.topic}/{state.partition}"
         span = Span(state.run_start, state.next, found.next)
-        batch = RawBatch(found.values, source, found.positions, found.timestamps, watermark, span, state.complete_until)
+        batch = RawBatch(
+            found.values,
+            source,
+            found.positions,
+            found.timestamps,
+            watermark,
+            span,
+            state.complete_until,
+            found.undecoded,
+        )
         return TimestampedValue(batch, Timestamp(micros=watermark * 1000))
+
+    def _decoded(self, polled: dict[int, Polled]) -> dict[int, Polled]:
+        """With records for values. Raises a RegistryError while their schemas aren't to be had: nothing of them is claimed then."""
+        records = {partition: self._decoder.decode(found.values) for partition, found in polled.items()}
+        return {
+            partition: found._replace(values=records[partition].values, undecoded=records[partition].undecoded)
+            for partition, found in polled.items()
+        }
 
     def _after(self, poller: PartitionPoller, group: GroupState, polled: dict[int, Polled]) -> GroupState:
         return tuple(
@@ -146,6 +168,9 @@ class ReadUntilStopped(_ReadGroup):
     def process(self, element: GroupState, tracker: Any = _STATE, estimator: Any = _WATERMARK) -> Iterator[Any]:
         try:
             yield from self._read_on_for_a_while(tracker, estimator)
+        except RegistryError:  # what was polled is polled again
+            self._poller(tracker.current_restriction()).forget()
+            tracker.defer_remainder(_HOLD)
         except RuntimeError:
             # A worker that loses its runner tears down what still reads. Nobody takes this bundle any more, and the cause is told elsewhere.
             if not self._closed:
@@ -164,6 +189,7 @@ class ReadUntilStopped(_ReadGroup):
         polled = None
         while (left := deadline - time.monotonic()) > 0 and polled != {}:
             polled = poller.poll(self._settings.batch_records, left if self._settings.one_group else _TURN_SECONDS)
+            polled = self._decoded(polled)
             before, group = group, self._after(poller, group, polled)
             group = tuple(state._replace(last_record_at=poller.last_record_at(state.partition)) for state in group)
             if not tracker.try_claim(group):
@@ -210,6 +236,7 @@ class ReadUntilEnd(_ReadGroup):
         while left := sum(_left(state, poller) for state in group):
             polled = poller.poll(min(self._settings.batch_records, left), _POLL_SECONDS)
             polled = {s.partition: polled[s.partition].until(s.end) for s in group if s.partition in polled}
+            polled = self._decoded_at_last(polled)
             before, group = group, self._after(poller, group, polled)
             if not tracker.try_claim(group):
                 poller.forget()
@@ -218,6 +245,13 @@ class ReadUntilEnd(_ReadGroup):
         if tracker.try_claim(tuple(state._replace(next=state.end) for state in group)):
             yield from self._ends(poller, group)
         poller.forget()
+
+    def _decoded_at_last(self, polled: dict[int, Polled]) -> dict[int, Polled]:
+        while True:
+            try:
+                return self._decoded(polled)
+            except RegistryError:  # noqa: PERF203 (it's waited for)
+                time.sleep(_HOLD_SECONDS)
 
     def _ends(self, poller: PartitionPoller, group: GroupState) -> Iterator[Any]:
         """What lies behind the last record (transaction markers), and the empty batch that tells what is complete.

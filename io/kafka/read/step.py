@@ -11,6 +11,7 @@ from clickstream.io.kafka.client import KafkaConnection
 from clickstream.io.kafka.config import KafkaConfig
 from clickstream.io.kafka.read.reader import EventTime, ReadSettings, ReadUntilEnd, ReadUntilStopped
 from clickstream.io.kafka.read.start import StartPositions, start_time
+from clickstream.io.schemas import SchemaRegistry
 from clickstream.transforms.runner import on_prism
 from clickstream.transforms.schema import RawBatch
 
@@ -45,6 +46,7 @@ class ReadFromKafka(beam.PTransform):
         bundle_seconds: How often results go downstream.
         commit_start: Commit the start at once, so that a restart from `committed` begins there, not at the earliest.
         kafka_config: Further librdkafka settings; secrets by reference, see `load_kafka_config`.
+        registry: Where the schemas of values in Confluent's framing are. While it doesn't answer, or doesn't know one, nothing is read on.
 
     Raises:
         UserError: While the graph is built: an option that can't be, as `per_partition` on Prism. When the job starts: see `check_kafka`.
@@ -63,6 +65,7 @@ class ReadFromKafka(beam.PTransform):
     bundle_seconds: float = 1.0
     commit_start: bool = False
     kafka_config: KafkaConfig = field(default_factory=dict)
+    registry: SchemaRegistry | None = None
 
     def __post_init__(self) -> None:
         _check_topic(self.topic)
@@ -97,6 +100,7 @@ class ReadFromKafka(beam.PTransform):
             batch_records=self.batch_records,
             bundle_seconds=self.bundle_seconds,
             one_group=self.splits == "one",
+            registry=self.registry,
         )
 
 

@@ -146,7 +146,7 @@ def _decode_each(values: Sequence[bytes], max_record_bytes: int) -> _Chunk:
 
 _FRAMED = (
     "schema_registry_frame",
-    "it begins with a zero byte and the number of a schema, as a schema registry's serialiser writes: send plain JSON, without that serialiser",
+    "it begins with a zero byte and the number of a schema, as a schema registry's serialiser writes: give --schema_registry, or send plain JSON",
 )
 # What a record's text shows that is no JSON: the reason, and a detail.
 _NO_JSON = (
