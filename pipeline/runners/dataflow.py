@@ -14,6 +14,7 @@ SECRETS = (
     *("mysql_password", "elasticsearch_api_key", "elasticsearch_password", "cassandra_password"),
     *("schema_registry_password", "hash_user_ids"),
 )
+_GROUPS = {"cassandra": RawStoreOptions, "schema": KafkaOptions}
 FILES = ("mysql_tls_ca", "elasticsearch_ca", "cassandra_ca", "schema_registry_ca")
 _BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9](/[^\r\n]*)?")
 _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -78,7 +79,7 @@ def _secrets(options: PipelineOptions) -> Iterator[str]:
 
 def references(options: PipelineOptions) -> dict[str, str]:
     """The references to secrets that the options and the Kafka settings hold, by what names them."""
-    groups = [options.view_as(group) for group in (ClickOptions, OutputOptions, RawStoreOptions)]
+    groups = [options.view_as(group) for group in (ClickOptions, KafkaOptions, OutputOptions, RawStoreOptions)]
     own = {f"--{name}": getattr(group, name, None) for name in SECRETS for group in groups if hasattr(group, name)}
     settings = {f"Kafka setting {n}": v for n, v in _kafka_settings(options).items() if REFERENCE.fullmatch(v)}
     return {name: value for name, value in (own | settings).items() if value}
@@ -94,7 +95,7 @@ def _files(options: PipelineOptions) -> Iterator[str]:
     if options.view_as(WorkerOptions).sdk_container_image:
         return
     for name in FILES:
-        group = RawStoreOptions if name.startswith("cassandra") else OutputOptions
+        group = _GROUPS.get(name.partition("_")[0], OutputOptions)
         value = getattr(options.view_as(group), name)
         if value:
             yield f"--{name}={value} is a file that workers haven't: put it into an image of theirs, and name that by --sdk_container_image."

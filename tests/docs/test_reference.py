@@ -82,6 +82,7 @@ REJECTED = {
     "invalid_url": record(url='"ftp://a.example/"'),
     "url_too_long": record(url='"https://a.example/' + "x" * 8_192 + '"'),
 }
+OF_CONTAINERS = {"invalid_avro", "invalid_protobuf", "invalid_packing"}
 OF_LINES = {"invalid_line"}  # of text, by an event format
 OF_STORES = {"sink_refused", "raw_store_refused"}
 OF_A_FAULT = {FAULT}  # no record is known that has it
@@ -148,7 +149,7 @@ def test_no_other_name_of_what_is_mended_is_on_the_page() -> None:
 
 def test_the_reasons_are_all_there_are() -> None:
     documented = first_cells(section(page("dead-letters"), "Reasons"))
-    assert documented == set(REJECTED) | OF_LINES | OF_STORES | OF_A_FAULT
+    assert documented == set(REJECTED) | OF_LINES | OF_CONTAINERS | OF_STORES | OF_A_FAULT
     broken = [r for batch in sample_records(SampleOptions(seed=3, events=5000, broken_share=0.5)) for r in batch]
     assert set(reasons(broken)) <= documented
     sources = "\n".join(path.read_text() for path in (ROOT / "io").rglob("*.py"))

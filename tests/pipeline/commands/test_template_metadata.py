@@ -44,7 +44,7 @@ def test_patterns_are_as_good_in_java(parameter) -> None:
 
 def test_no_parameter_takes_a_secret_itself() -> None:
     taken = [p for p in PARAMETERS if re.search(r"password|api_key|hash_user_ids", p["name"])]
-    assert len(taken) == 5
+    assert len(taken) == 6
     for parameter in taken:
         for value in ("hunter2", "env:PASSWORD", "file:/secret"):
             assert not any(re.search(regex, value) for regex in parameter["regexes"])
