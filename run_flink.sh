@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The live job on Flink: ./run_flink.sh --flink_master=HOST:8081 and the live job's options; --flink_master=[local] starts a Flink for it.
+# With --input, or `reprocess` or `verify` in front, these jobs run there.
 # ./run_flink.sh worker-pool PORT runs beside each task manager, for --environment_type=EXTERNAL. --help lists the options.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh" requirements.lock

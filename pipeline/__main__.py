@@ -69,6 +69,8 @@ def _run_job(argv: Sequence[str]) -> int:
 
 
 def _run_flink(argv: Sequence[str]) -> int:
+    if argv[1:2] in (["reprocess"], ["verify"]) or "input" in given(argv):
+        return int(command_module("flink").run_bounded(argv[1:]))
     if _WORKS_FOR_SUPERVISOR in os.environ:
         return _run_supervised("flink", argv[1:])
     # A savepoint takes its time to make, and holds for the attempt that it was given to.

@@ -26,7 +26,7 @@ from clickstream.pipeline.options import ClickOptions, LogOptions, event_format_
 from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
 from clickstream.pipeline.pieces import Pieces, pieces_of
 from clickstream.pipeline.row_settings import check_settings, note_kept_clicks
-from clickstream.pipeline.runners import mendable_errors, quiet_beam, runner_of
+from clickstream.pipeline.runners import mendable_errors, quiet_beam, runner_of, workers_are_here
 from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks, names_servers, sinks_of
 from clickstream.pipeline.summary import ProgressLine, print_server_summary, print_summary
@@ -163,7 +163,7 @@ def batch_job(
         outputs={name: output_of(name, sum_up) for name, sum_up in sums.items()},
         write_dead_letters=sinks.write_dead_letters(options),
         store_raw=_keep(pieces),
-        note_progress=NoteProgress(str(folder / "progress")),
+        note_progress=NoteProgress(str(folder / "progress")) if workers_are_here(options) else None,
         only_whole=pieces.only_whole(),
         note_piece=pieces.note_piece(folder),
     )

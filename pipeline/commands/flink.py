@@ -1,13 +1,12 @@
-"""The live job on Flink: submitted, watched, and stopped with a savepoint. `./run_flink.sh` runs it."""
+"""The live job on Flink: submitted, watched, and stopped with a savepoint. `./run_flink.sh` runs it. Bounded jobs run there too."""
 
 import logging
 import os
 import secrets
-import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 from time import monotonic
 
 import apache_beam as beam
@@ -26,6 +25,8 @@ from clickstream.pipeline.runners import check_reader, quiet_beam
 from clickstream.pipeline.runners.flink import (
     FlinkJob,
     FlinkOptions,
+    bounded_on_flink,
+    children_say_to,
     find_job_server,
     flink_folder,
     flink_settings,
@@ -41,7 +42,9 @@ from clickstream.pipeline.watch import FAILED_WHILE_RUNNING, note_end, note_stat
 
 STOP_SECONDS = 120.0
 OPTIONS = (*JOB_OPTIONS, FlinkOptions)
-BEHIND_HELP = """Beam's own options are taken as well, above all
+BEHIND_HELP = """With --input the job over logs runs there, as `flink reprocess` and `flink verify` do, each with its own options.
+
+Beam's own options are taken as well, above all
   --flink_master HOST:PORT      the job manager's REST address, or [local] for an embedded Flink
   --parallelism N               workers of each step (default: 1)
   --environment_type TYPE       where Python runs: LOOPBACK (the default with [local]), EXTERNAL or DOCKER, with --environment_config
@@ -68,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     OutputDir(flink_folder(options)).prepare()
     stop, log = stop_on_signals(), flink_folder(options) / "flink.log"
     try:
-        with job_server(command, options, configuration, log) as endpoint, _children_say_to(log):
+        with job_server(command, options, configuration, log) as endpoint, children_say_to(log):
             submitted = with_runner_options(options, endpoint, f"clickstream-{secrets.token_hex(4)}")
             pipeline = beam.Pipeline(runner="PortableRunner", options=submitted)
             wire(pipeline, live_job(submitted, settings, sinks, raw_store))
@@ -76,6 +79,19 @@ def main(argv: Sequence[str]) -> int:
             return _submit(pipeline, cluster, options, stop)
     except grpc.RpcError:
         return _failed(f"Beam's job server for Flink has gone: see {log}.")
+
+
+def run_bounded(argv: Sequence[str]) -> int:
+    """Runs such a job with Flink as its runner. Returns its exit status.
+
+    Raises:
+        UserError: Something that the user can mend.
+    """
+    _quiet_submission()
+    name = argv[0] if argv[0] in ("reprocess", "verify") else "batch"
+    module = import_module(f"clickstream.pipeline.commands.{name}")
+    with bounded_on_flink(argv if name == "batch" else argv[1:], writes_only=name == "batch") as arguments:
+        return int(module.main(arguments))
 
 
 def _submit(pipeline: beam.Pipeline, cluster: FlinkCluster, options: PipelineOptions, stop: threading.Event) -> int:
@@ -192,20 +208,3 @@ def _quiet_submission() -> None:
     quiet_beam()
     for name in ("options.pipeline_options", "runners.worker.worker_pool_main", "runners.portability.portable_runner"):
         logging.getLogger(f"apache_beam.{name}").setLevel(logging.CRITICAL)
-
-
-@contextmanager
-def _children_say_to(log: Path) -> Iterator[None]:
-    """What workers say goes to the log of Flink, and what this process says to where it went."""
-    own, before = os.dup(2), sys.stderr
-    sys.stderr = os.fdopen(own, "w", buffering=1)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 2)
-    # Beam starts them as `python`: the one that has this package must come first.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    try:
-        yield
-    finally:
-        os.dup2(own, 2)
-        sys.stderr.close()
-        sys.stderr = before

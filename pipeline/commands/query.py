@@ -9,7 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.errors import UserError
 from clickstream.io.results import RowFilter, read_elasticsearch_rows, read_sql_rows
-from clickstream.pipeline.options import ClickOptions, OutputOptions, RangeOptions, read_options, tracking_of
+from clickstream.pipeline.options import ClickOptions, OutputOptions, RangeOptions, read_options, times_of, tracking_of
 from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table
 from clickstream.pipeline.row_settings import check_url_setting
@@ -65,11 +65,8 @@ def row_filter(options: PipelineOptions) -> RowFilter:
     Raises:
         UserError: The URL is none, or the range is empty.
     """
-    asked, clicks, of = options.view_as(QueryOptions), options.view_as(ClickOptions), options.view_as(RangeOptions)
-    start, end, url = of.from_time, of.to_time, asked.url
-    if start is not None and end is not None and start >= end:
-        message = f"--from={start:%Y-%m-%dT%H:%M:%SZ} is not before --to={end:%Y-%m-%dT%H:%M:%SZ}: no window starts between them."
-        raise UserError(message)
+    asked, clicks = options.view_as(QueryOptions), options.view_as(ClickOptions)
+    (start, end), url = times_of(options), asked.url
     try:
         url = (
             None

@@ -18,7 +18,7 @@ from clickstream.pipeline.options.live import LiveOptions, PageOptions
 from clickstream.pipeline.options.patterns import pattern_of
 from clickstream.pipeline.options.reading import OptionParser, job_parser, read_options, with_default
 from clickstream.pipeline.options.serving import ALL_COMMANDS, SERVED, check_served, commands_of, serves
-from clickstream.pipeline.options.time_range import RangeOptions, range_of
+from clickstream.pipeline.options.time_range import RangeOptions, range_of, times_of
 from clickstream.pipeline.options.values import duration, tracking_of, whole
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "range_of",
     "read_options",
     "serves",
+    "times_of",
     "tracking_of",
     "whole",
     "with_default",

@@ -82,7 +82,6 @@ _CURES: dict[str, tuple[tuple[str, str], ...]] = {
         ("early_results late_results", "results come once, at the end: leave it out."),
     ),
     FLINK: (
-        ("input", _LOGS_ELSEWHERE),
         ("until", "the job goes on until it is stopped: leave it out, or run clickstream --until=now without Flink."),
         ("page page_port page_host page_token health", _PAGE_ELSEWHERE),
     ),

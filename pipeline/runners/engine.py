@@ -1,6 +1,6 @@
 """Which runner a job goes to, unless one is named."""
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
 
 
 def runner_of(options: PipelineOptions) -> str:
@@ -12,3 +12,8 @@ def runner_of(options: PipelineOptions) -> str:
 def on_prism(options: PipelineOptions) -> bool:
     """Whether a live job runs on Prism: unless another runner is named."""
     return options.view_as(StandardOptions).runner in (None, "DirectRunner", "PrismRunner")
+
+
+def workers_are_here(options: PipelineOptions) -> bool:
+    """Whether a bounded job's workers share this machine's folders."""
+    return options.view_as(PortableOptions).environment_type in (None, "LOOPBACK")

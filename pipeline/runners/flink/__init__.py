@@ -1,5 +1,6 @@
 """Flink: its options, Beam's job server for it, and a job once it is submitted."""
 
+from clickstream.pipeline.runners.flink.bounded import bounded_on_flink
 from clickstream.pipeline.runners.flink.job import FlinkJob, say
 from clickstream.pipeline.runners.flink.options import (
     FlinkOptions,
@@ -9,11 +10,13 @@ from clickstream.pipeline.runners.flink.options import (
     read_flink_options,
     with_runner_options,
 )
-from clickstream.pipeline.runners.flink.server import find_job_server, free_port, job_server
+from clickstream.pipeline.runners.flink.server import children_say_to, find_job_server, free_port, job_server
 
 __all__ = [
     "FlinkJob",
     "FlinkOptions",
+    "bounded_on_flink",
+    "children_say_to",
     "find_job_server",
     "flink_folder",
     "flink_settings",

@@ -63,21 +63,17 @@ def read_flink_options(argv: Sequence[str]) -> PipelineOptions:
     completed = [
         *_without_empty_savepoint(argv),
         *([] if "kafka_splits" in chosen else ["--kafka_splits=per_partition"]),
-        *([] if "shards" in chosen else [f"--shards={_shards(value_of(argv, 'parallelism'))}"]),
+        *([] if "shards" in chosen else [f"--shards={shards_of(value_of(argv, 'parallelism'))}"]),
         *(["--environment_type=LOOPBACK"] if local and "environment_type" not in chosen else []),
         "--runner=PortableRunner",
         "--streaming",
     ]
     options = read_options(completed, "flink")
-    _check_environment(options)
-    for setting in options.view_as(FlinkOptions).flink_conf or []:
-        if not setting.partition("=")[2]:
-            message = f"--flink_conf={setting}: write KEY=VALUE, such as state.backend.type=rocksdb."
-            raise UserError(message)
+    check_environment(options)
     return options
 
 
-def _shards(parallelism: str) -> int:
+def shards_of(parallelism: str) -> int:
     """Groups of users and pages: each costs every batch and window something, so no more than keep the workers busy.
 
     A savepoint's state is divided by them, and Flink refuses one of another parallelism anyhow.
@@ -100,8 +96,17 @@ def _refuse_others(chosen: set[str], argv: Sequence[str]) -> None:
         UserError: One of them is given.
     """
     if "bootstrap_servers" not in chosen:
-        message = "--bootstrap_servers is missing: on Flink runs the live job. Logs, and --until=now, are for clickstream without a command."
+        message = "--bootstrap_servers is missing: it and --topic name the live job's clicks, --input names logs."
         raise UserError(message)
+    refuse_other_runners(chosen, argv)
+
+
+def refuse_other_runners(chosen: set[str], argv: Sequence[str]) -> None:
+    """A job on Flink is told which.
+
+    Raises:
+        UserError: It isn't, or is to run elsewhere.
+    """
     if "flink_master" not in chosen or "--flink_master=[auto]" in argv:
         message = "--flink_master is missing: HOST:PORT of a cluster's job manager (its REST port, 8081), or [local]."
         raise UserError(message)
@@ -110,7 +115,16 @@ def _refuse_others(chosen: set[str], argv: Sequence[str]) -> None:
         raise UserError(message)
 
 
-def _check_environment(options: PipelineOptions) -> None:
+def check_environment(options: PipelineOptions) -> None:
+    """Whether it is known where Python runs, and Flink's own settings are pairs.
+
+    Raises:
+        UserError: Not so.
+    """
+    for setting in options.view_as(FlinkOptions).flink_conf or []:
+        if not setting.partition("=")[2]:
+            message = f"--flink_conf={setting}: write KEY=VALUE, such as state.backend.type=rocksdb."
+            raise UserError(message)
     portable = options.view_as(PortableOptions)
     if portable.environment_type is None:
         message = (
@@ -149,7 +163,6 @@ def with_runner_options(options: PipelineOptions, endpoint: str, name: str) -> P
 
 def _runner_options(options: PipelineOptions) -> list[str]:
     flink = options.view_as(FlinkOptions)
-    workers = options.view_as(PortableOptions).environment_type == "LOOPBACK"
     return [
         # Otherwise what a bundle has given out when a checkpoint begins isn't flushed: the source may never be called.
         "--finish_bundle_before_checkpointing",
@@ -158,14 +171,20 @@ def _runner_options(options: PipelineOptions) -> list[str]:
         "--externalized_checkpoints_enabled",
         "--retain_externalized_checkpoints_on_cancellation",
         f"--max_bundle_time_mills={_BUNDLE_MILLIS}",
-        f"--parallelism={parallelism(options)}",
-        # Python works in processes of its own: one can die, and several are as fast as several cores.
-        *(
-            ["--experiments=use_loopback_process_worker", f"--sdk_worker_parallelism={parallelism(options)}"]
-            if workers
-            else []
-        ),
+        *worker_options(options),
     ]
+
+
+def worker_options(options: PipelineOptions) -> list[str]:
+    """Python works in processes of its own: one can die, and several are as fast as several cores."""
+    count = parallelism(options)
+    loopback = ["--experiments=use_loopback_process_worker", f"--sdk_worker_parallelism={count}"]
+    return [f"--parallelism={count}", *(loopback if workers_are_loopback(options) else [])]
+
+
+def workers_are_loopback(options: PipelineOptions) -> bool:
+    """Whether Python runs on this machine, for certain."""
+    return options.view_as(PortableOptions).environment_type == "LOOPBACK"
 
 
 def flink_settings(options: PipelineOptions, place: str, rest_port: int) -> dict[str, str]:

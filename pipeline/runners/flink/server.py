@@ -1,9 +1,11 @@
 """Beam's job server for Flink: found or downloaded, checked, started, and stopped with the job."""
 
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,6 +115,23 @@ def job_server(
         finally:
             process.kill()  # TERM would take its time over jobs that are none of its business
             process.wait()
+
+
+@contextmanager
+def children_say_to(log: Path) -> Iterator[None]:
+    """What workers say goes to the log of Flink, and what this process says to where it went."""
+    own, before = os.dup(2), sys.stderr
+    sys.stderr = os.fdopen(own, "w", buffering=1)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    # Beam starts them as `python`: the one that has this package must come first.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    try:
+        yield
+    finally:
+        os.dup2(own, 2)
+        sys.stderr.close()
+        sys.stderr = before
 
 
 def _await_start(process: "subprocess.Popen[bytes]", port: int, log: Path, begin: int) -> None:

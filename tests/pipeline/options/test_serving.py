@@ -72,7 +72,8 @@ def test_each_command_refuses_what_is_not_for_it_in_one_line(command, capsys, tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CLICKSTREAM_SUPERVISED", "1")  # the job itself, in this process
     called = AS_CALLED.get(command, [command])
-    others = [name for name in SERVED if not serves(name, command) and name not in ("until", "bootstrap_servers")]
+    chooses_the_job = ("until", "bootstrap_servers", *(["input"] if command == "flink" else []))
+    others = [name for name in SERVED if not serves(name, command) and name not in chooses_the_job]
     assert others
     for name in others:
         assert main([*called, VALUES[name]]) == 2, name

@@ -60,6 +60,31 @@ def test_a_mistake_is_told(arguments, says) -> None:
     assert says in refused(arguments)
 
 
+LOGS = ["--input=clicks.ndjson"]
+ELSEWHERE = ["--flink_master=127.0.0.1:1", "--environment_type=EXTERNAL", "--environment_config=127.0.0.1:1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (LOGS, "--flink_master is missing"),
+        (["verify"], "--flink_master is missing"),
+        ([*LOGS, "--flink_master=[local]", "--savepoint_path=file:///x"], "--savepoint_path is for the live job"),
+        ([*LOGS, "--flink_master=[local]", "--page"], "--page isn't for Flink"),
+        ([*LOGS, "--flink_master=127.0.0.1:1"], "--environment_type is missing: EXTERNAL"),
+        ([*LOGS, *ELSEWHERE], "name --mysql or --elasticsearch"),
+        ([*LOGS, *ELSEWHERE, "--mysql=mysql://a@b/c", "--raw_store=files"], "no --raw_store=files"),
+        (["reprocess", *ELSEWHERE], "reprocess and verify leave what they find in this machine's folders"),
+        ([*LOGS, *ELSEWHERE, "--mysql=mysql://a@b/c"], "No Flink answers at http://127.0.0.1:1"),
+    ],
+)
+def test_a_bounded_jobs_mistake_is_a_line(arguments, says, capsys) -> None:
+    assert main(["flink", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
 def test_a_mistake_ends_with_status_2_and_a_line(capsys, monkeypatch) -> None:
     monkeypatch.setenv("CLICKSTREAM_SUPERVISED", "1")  # the job itself, in this process
     assert main(["flink", *CLUSTER, "--environment_type=LOOPBACK"]) == 2
