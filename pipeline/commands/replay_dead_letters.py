@@ -68,6 +68,7 @@ def replay_from_logs(argv: Sequence[str]) -> int:
         raise UserError(message)
     earlier = [f"--{name}={run[name]}" for name in SHAPING if name != "sample" and run.get(name) is not None]
     options, as_before = read_options([*earlier, *argv]), read_options([*earlier, *_but_format(argv)])
+    _check_format(options, as_before)
     database = SqlConnection("sqlite", str(output.database.absolute()))
     said = rows_summary(replay_rows(database, RefusedRows(sinks_of(options))))
     parse = Settings.from_options(options).parse
@@ -79,6 +80,17 @@ def replay_from_logs(argv: Sequence[str]) -> int:
         report(options, output, done, time.monotonic() - started)
     sys.stdout.write(f"Dead letters now accepted and counted: {len(accepted)}\n{said}")
     return 0
+
+
+def _check_format(options: PipelineOptions, as_before: PipelineOptions) -> None:
+    """Where no clicks are kept, the log is read again, by one format: another would be that of all its rows."""
+    asked, before = (each.view_as(ClickOptions).event_format for each in (options, as_before))
+    if asked != before and raw_store_of(options) is None:
+        message = (
+            "--raw_store=none keeps no clicks, so that its dead letters can't be read by another --event_format than the log was: "
+            "run the job over the log again, with the new format and a new --output_dir."
+        )
+        raise UserError(message)
 
 
 def _but_format(argv: Sequence[str]) -> list[str]:

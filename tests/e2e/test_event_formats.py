@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from oracles import ORACLES
+from oracles import ORACLES, REFUSED
 
 from clickstream.io.errors import UserError
 from clickstream.io.logs import match_logs, read_logs
@@ -25,8 +26,8 @@ only: {path: what, is: view}
 """
 
 
-def run(log: Path, output: Path, name: str, capsys: pytest.CaptureFixture[str]) -> str:
-    options = [f"--input={log}", f"--output_dir={output}", f"--event_format={name}", "--raw_store=none"]
+def run(log: Path, output: Path, name: str, capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    options = [f"--input={log}", f"--output_dir={output}", f"--event_format={name}", "--raw_store=none", *more]
     assert main(options) == 0
     return capsys.readouterr().out
 
@@ -39,13 +40,47 @@ def rows(output: Path) -> list[tuple]:
         return found.fetchall()
 
 
-def test_segment_from_a_file_to_rows(tmp_path, capsys) -> None:
-    said = run(SAMPLES / "segment.txt", tmp_path, "segment", capsys)
-    lines = (SAMPLES / "segment.txt").read_text().splitlines()
-    outcomes = [ORACLES["segment"](line) for line in lines]
-    clicks = [outcome for outcome in outcomes if isinstance(outcome, tuple) and outcome[3]]
-    assert sum(clicks_ for _, _, clicks_, _ in rows(tmp_path)) >= len(clicks) > 0
-    assert f"not clicks {outcomes.count(None)}" in said
+@pytest.mark.parametrize("name", ORACLES)
+def test_each_built_in_format_from_a_file_to_rows(tmp_path, capsys, name) -> None:
+    lines = (SAMPLES / f"{name}.txt").read_text("utf-8").splitlines()
+    options = ("--time_spent=fixed:1", "--url_normalisation=off", "--max_rejected_share=off")
+    said = run(SAMPLES / f"{name}.txt", tmp_path, f"{name},base=https://shop.example", capsys, *options)
+    outcomes = [ORACLES[name](line) for line in lines]
+    clicks = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+    users: dict[tuple[str, str], set[tuple[str, int]]] = {}
+    for user, millis, url, country in clicks:
+        users.setdefault((url, country), set()).add((user, millis // 300_000))
+    counts = Counter((url, country) for _, _, url, country in clicks)
+    assert rows(tmp_path) == sorted((*key, counts[key], len(users[key])) for key in counts)
+    told = f"accepted {len(clicks)} + rejected {outcomes.count(REFUSED)} + too late 0"
+    others = outcomes.count(None)
+    assert (f"{told} + not clicks {others}" if others else told) in said
+
+
+def test_dead_letters_are_replayed_by_another_format_than_refused_them(tmp_path, capsys) -> None:
+    (tmp_path / "wrong.yaml").write_text(OWN.replace("where", "elsewhere"))
+    (tmp_path / "right.yaml").write_text(OWN)
+    events = [{"what": "view", "who": f"u{n}", "at": 1793527200 + n, "where": "/p", "from": "IN"} for n in range(9)]
+    (tmp_path / "log.ndjson").write_text("\n".join(map(json.dumps, events)))
+    out, right = tmp_path / "out", f"--event_format={tmp_path / 'right.yaml'}"
+    wrong = (f"--input={tmp_path / 'log.ndjson'}", f"--event_format={tmp_path / 'wrong.yaml'}")
+    assert main([*wrong, f"--output_dir={out}"]) == 0
+    assert "accepted 0 + rejected 9" in capsys.readouterr().out
+    assert main(["replay-dead-letters", f"--output_dir={out}", right]) == 0
+    assert "Dead letters now accepted and counted: 9" in capsys.readouterr().out
+    assert rows(out) == [("https://shop.example/p", "IN", 9, 9)]
+
+
+def test_without_kept_clicks_another_format_is_refused_before_a_letter_is_gone(tmp_path, capsys) -> None:
+    (tmp_path / "wrong.yaml").write_text(OWN.replace("where", "elsewhere"))
+    (tmp_path / "right.yaml").write_text(OWN)
+    (tmp_path / "log.ndjson").write_text('{"what": "view", "who": "u", "at": 1793527200, "where": "/p"}')
+    run(tmp_path / "log.ndjson", tmp_path / "out", str(tmp_path / "wrong.yaml"), capsys)
+    right = f"--event_format={tmp_path / 'right.yaml'}"
+    assert main(["replay-dead-letters", f"--output_dir={tmp_path / 'out'}", right]) == 2
+    assert "can't be read by another --event_format than the log was" in capsys.readouterr().err
+    with sqlite3.connect(tmp_path / "out/clickstream.db") as database:
+        assert database.execute("SELECT COUNT(*) FROM dead_letters").fetchall() == [(1,)]
 
 
 def test_a_file_of_ones_own_and_a_second_attempt(tmp_path, capsys) -> None:
