@@ -23,6 +23,7 @@ REQUIRED = [
     "protobuf>=5",
     "prometheus-client>=0.21",
     "pyarrow>=18",
+    "pycountry>=24.6",
     "PyMySQL>=1.1",
     "PyYAML>=6",
     "rich>=13",

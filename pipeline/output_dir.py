@@ -23,12 +23,16 @@ SHAPING = (
         "event_format",
         "url_normalisation",
         "tracking_parameters",
+        "country_names",
+        "unknown_country",
         "hash_user_ids",
         "rollups",
         "time_zone",
         "raw_store",
     ),
 )
+
+_BEFORE = {"raw_store": "none", "country_names": "as_given", "unknown_country": "count"}  # of versions without these
 
 
 def rolled_up(name: str, rollup: str) -> str:
@@ -117,6 +121,12 @@ class OutputDir:
         unfinished.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
         unfinished.replace(self._memory)
 
+    def remember_changed(self, settings: Mapping[str, Any]) -> None:
+        """Notes other settings of a run that is noted: its rows have been restated."""
+        if earlier := self.remembered():
+            shaping = {name: settings[name] for name in SHAPING if name in settings}
+            self.remember(earlier | shaping)
+
     def check(self, run: Mapping[str, Any]) -> None:
         """Refuses settings under which the rows here would mean something else.
 
@@ -125,7 +135,7 @@ class OutputDir:
         """
         earlier = self.remembered()
         if earlier:
-            earlier = {"raw_store": "none"} | earlier  # of versions that didn't note it
+            earlier = _BEFORE | earlier
         differing = [name for name in SHAPING if earlier and earlier.get(name) != run.get(name)]
         if "sample" in differing:
             message = f"{self.path} holds results of {'the sample' if earlier['sample'] else 'your own log'}: name another --output_dir."

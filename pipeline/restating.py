@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.raw import BUCKET_MS, RawStore, RawStoreConnection, ReadRawClicks
@@ -20,8 +21,10 @@ from clickstream.pipeline.runners import mendable_errors, quiet_beam, runner_of
 from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.transforms import Periods
+from clickstream.transforms.parse import with_iso_names
 from clickstream.transforms.restate import RestateRows, WindowChange
 
+_NAMED = beam.Map(with_iso_names).with_output_types(pa.Table)
 _SLICE_MS = 86_400_000  # so that a day's clicks are in memory at once, not a year's
 
 
@@ -80,6 +83,8 @@ class Restating:
         settings = self.settings
         read = ReadRawClicks(self.store, start_ms, end_ms, settings.around_ms, self.without_user)
         clicks = pipeline | "ReadRawClicks" >> read
+        if settings.parse.iso_country_names:  # clicks may have been kept before that was asked for
+            clicks = {name: found | f"CountryNames_{name}" >> _NAMED for name, found in clicks.items()}
         measured = clicks | "MeasureTimeSpent" >> settings.measure_step()
         partials = measured | "CutByWindow" >> settings.cut()
         for periods in self.settings.sums:

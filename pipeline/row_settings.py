@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -10,14 +11,15 @@ from clickstream.io import elasticsearch, sql
 from clickstream.io.errors import UserError
 from clickstream.io.raw.files import FileRawStore, FileRawStoreConnection
 from clickstream.pipeline.options import ClickOptions, MetricOptions, OutputOptions, RawStoreOptions
-from clickstream.pipeline.output_dir import embedded_results, rolled_up
+from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up
 from clickstream.pipeline.raw_store import opened, raw_store_of
 from clickstream.pipeline.settings import Settings
-from clickstream.pipeline.sinks import Sinks, elasticsearch_of, server_of
+from clickstream.pipeline.sinks import Sinks, elasticsearch_of, names_servers, server_of
 from clickstream.transforms.parse import Pseudonyms
 
 _CHECKED = "a check value of the key, which tells nothing of any user"
 _KEPT = "kept_clicks"  # where the clicks of runs over logs are
+_BLANK = ("session_gap", "hash_user_ids", "tracking_parameters", "country_names", "unknown_country", "event_format")
 
 
 class _Place(NamedTuple):
@@ -42,6 +44,8 @@ def shaping(options: PipelineOptions, settings: Settings, rollup: str = "") -> d
         "event_format": str(clicks.event_format or ""),
         "url_normalisation": str(clicks.url_normalisation),
         "tracking_parameters": str(clicks.tracking_parameters or ""),
+        "country_names": _unless("as_given", clicks.country_names),
+        "unknown_country": _unless("count", clicks.unknown_country),
         "hash_user_ids": Pseudonyms(key()).of(_CHECKED) if key else "",
     }
     found |= {"time_zone": str(metrics.time_zone)} if rollup else {}
@@ -68,27 +72,31 @@ def check_url_setting(options: PipelineOptions) -> None:
     Raises:
         UserError: The pages there are stored in another form.
     """
-    chosen, asked = options.view_as(OutputOptions), options.view_as(ClickOptions).url_normalisation
-    if chosen.elasticsearch:
-        sinks = Sinks(None, elasticsearch_of(options), chosen.elasticsearch_index, "")
-    else:
-        database = server_of(options) or embedded_results(chosen.output_dir)
-        sinks = Sinks(database, None, "", database)
-    for place in _places(sinks):
+    asked = options.view_as(ClickOptions).url_normalisation
+    for place in _asked(options):
         if place.found.get("url_normalisation", asked) != asked:
             raise _refusal(place, "url_normalisation", {"url_normalisation": asked})
+
+
+def has_iso_names(options: PipelineOptions) -> bool:
+    """Whether the rows that a question goes to have countries by their names of ISO 3166. Asks the store."""
+    return any(place.found.get("country_names") == "iso" for place in _asked(options))
+
+
+def _asked(options: PipelineOptions) -> Iterator[_Place]:
+    chosen = options.view_as(OutputOptions)
+    if chosen.elasticsearch:
+        return _places(Sinks(None, elasticsearch_of(options), chosen.elasticsearch_index, ""))
+    database = server_of(options) or embedded_results(chosen.output_dir)
+    return _places(Sinks(database, None, "", database))
 
 
 def change_settings(options: PipelineOptions, settings: Settings, sinks: Sinks) -> None:
     """Notes the settings, whatever was noted before: the rows are restated."""
     for rollup in ("", *sinks.rollups):
-        _note(
-            sinks,
-            rollup,
-            {"session_gap": "", "hash_user_ids": "", "tracking_parameters": "", "event_format": ""}
-            | shaping(options, settings, rollup),
-            anew=True,
-        )
+        _note(sinks, rollup, dict.fromkeys(_BLANK, "") | shaping(options, settings, rollup), anew=True)
+    if not names_servers(options):
+        OutputDir(Path(options.view_as(OutputOptions).output_dir)).remember_changed(options.get_all_options())
 
 
 def note_kept_clicks(options: PipelineOptions, sinks: Sinks, *, live: bool = False) -> None:
@@ -167,3 +175,8 @@ def _note(sinks: Sinks, rollup: str, settings: Mapping[str, str], *, anew: bool 
 
 def _missing(settings: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in settings.items() if name not in found}
+
+
+def _unless(default: str, value: str) -> str:
+    """A setting that rows from before it don't name."""
+    return "" if value == default else value

@@ -112,6 +112,8 @@ def _parse(options: PipelineOptions, measure: MeasureTimeSpent, longest: Periods
         periods=longest,
         user_key=user_key(options),
         event_format=event_format_of(clicks.event_format),
+        country_required=clicks.unknown_country == "reject",
+        iso_country_names=clicks.country_names == "iso",
     )
 
 

@@ -19,6 +19,8 @@ def ParseClicks(  # noqa: N802
     window_seconds: int = 300,
     allowed_lateness_seconds: int = 0,
     event_format: str | None = None,
+    country_required: bool = False,
+    iso_country_names: bool = False,
     error_handling: ErrorHandling | None = None,
 ) -> beam.PTransform:
     """Parses clicks out of rows: of ours, of any with a single field of text or bytes (JSON), or of any whose fields are the event's.
@@ -33,6 +35,8 @@ def ParseClicks(  # noqa: N802
         window_seconds: As in AggregateByPage behind it.
         allowed_lateness_seconds: As in AggregateByPage behind it.
         event_format: How clicks are read out of events of another shape: a built-in format such as segment, or a YAML file.
+        country_required: A click whose country isn't known is refused; false: it counts, under "".
+        iso_country_names: Codes and names of ISO 3166 are counted under one name a country.
         error_handling: Where to put rows for records that are no clicks.
     """
     options = transforms.ParseOptions(
@@ -42,6 +46,8 @@ def ParseClicks(  # noqa: N802
         window_seconds=window_seconds,
         allowed_lateness_seconds=allowed_lateness_seconds,
         event_format=event_format_of(event_format),
+        country_required=country_required,
+        iso_country_names=iso_country_names,
     )
     return with_errors(
         "ParseClicks",

@@ -12,11 +12,11 @@ from clickstream.io.results import RowFilter, read_elasticsearch_rows, read_sql_
 from clickstream.pipeline.options import ClickOptions, OutputOptions, RangeOptions, read_options, times_of, tracking_of
 from clickstream.pipeline.output_dir import embedded_results
 from clickstream.pipeline.query_answer import answer_json, answer_table
-from clickstream.pipeline.row_settings import check_url_setting
+from clickstream.pipeline.row_settings import check_url_setting, has_iso_names
 from clickstream.pipeline.sinks import elasticsearch_of, server_of
 from clickstream.transforms.answer import COLUMNS, Totals
 from clickstream.transforms.countries import stored_country
-from clickstream.transforms.parse import UrlError, normalise_url
+from clickstream.transforms.parse import UrlError, iso_name, normalise_url
 
 
 class QueryOptions(PipelineOptions):
@@ -29,7 +29,7 @@ class QueryOptions(PipelineOptions):
         add(
             "--country",
             metavar="NAME",
-            help="one country, exactly as stored; unknown: clicks without one (default: all)",
+            help="one country, exactly as stored (of rows by --country_names=iso any of its names); unknown: clicks without one (default: all)",
         )
         add("--format", choices=("table", "json"), default="table", help="how the answer is printed")
 
@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
     wanted, totals = row_filter(options), Totals()
     if wanted.url is not None:  # under which it is stored depends on a setting
         check_url_setting(options)
+    if wanted.country and has_iso_names(options):
+        wanted = wanted._replace(country=iso_name(wanted.country))
     for page in _rows(options, wanted):
         totals.add(page)
     form = answer_json if options.view_as(QueryOptions).format == "json" else answer_table

@@ -137,6 +137,18 @@ class ClickOptions(PipelineOptions):
             help="what more, or less, is off in a URL's query: +sid,-gclid,+promo_*,@FILE (a file with one such change a line)",
         )
         add(
+            "--country_names",
+            choices=("as_given", "iso"),
+            default="as_given",
+            help="iso: one country, one row: codes and names of ISO 3166, in any case, are counted under one name (IN, IND and INDIA: India)",
+        )
+        add(
+            "--unknown_country",
+            choices=("count", "reject"),
+            default="count",
+            help='reject: a click without a country is rejected; count: it counts, under "" (shown as unknown)',
+        )
+        add(
             "--max_event_age",
             type=duration_or_off,
             metavar="DURATION",

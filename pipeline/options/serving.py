@@ -32,7 +32,7 @@ _TABLE: tuple[tuple[str, Iterable[str]], ...] = (
     ("max_event_age max_clock_skew", {*_KAFKA, BATCH, REPLAY}),
     # A raw store's clicks are as these have made them: whoever computes again says so.
     ("url_normalisation tracking_parameters", {*_COMPUTE, QUERY}),
-    ("event_format", _COMPUTE),
+    ("event_format country_names unknown_country", _COMPUTE),
     ("hash_user_ids", _COMPUTE),
     ("time_spent session_gap deduplicate sketch_size shards", _COMPUTE),
     ("window_seconds rollups", {*_COMPUTE, SETUP}),

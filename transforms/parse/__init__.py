@@ -4,6 +4,7 @@ May import: the modules directly in `clickstream.transforms`.
 """
 
 from clickstream.transforms.parse.clicks import ALL_COLUMNS, METRIC_COLUMNS, ParseOptions, parse_clicks
+from clickstream.transforms.parse.country_names import iso_name, with_iso_names
 from clickstream.transforms.parse.event_time import LatestEventTime
 from clickstream.transforms.parse.formats import (
     EventFormat,
@@ -39,10 +40,12 @@ __all__ = [
     "builtin_formats",
     "builtin_text",
     "event_format",
+    "iso_name",
     "normalise_url",
     "parse_clicks",
     "parse_format",
     "suggest_format",
     "trees_of",
     "unused_paths",
+    "with_iso_names",
 ]

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from clickstream.transforms.arrays import Int64s, Mask, Millis
 from clickstream.transforms.countries import UNKNOWN
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_COUNTRY_LENGTH, MAX_TEXT_LENGTH
+from clickstream.transforms.parse.country_names import by_iso_name
 from clickstream.transforms.parse.reader import Column, Decoded, Refusal
 from clickstream.transforms.parse.times import to_epoch_ms
 from clickstream.transforms.parse.urls import UrlError, UrlForm
@@ -26,9 +27,10 @@ class Bounds(NamedTuple):
 
 
 class Countries(NamedTuple):
-    """What becomes of countries: whether a click must have one."""
+    """What becomes of countries: whether a click must have one, and whether they are counted by their names of ISO 3166."""
 
     is_required: bool = False
+    by_iso_name: bool = False
 
 
 class Checked(NamedTuple):
@@ -128,22 +130,22 @@ def check_session_ends(raw: Column, checks: Checks, start: Millis) -> pa.Array:
 
 def check_countries(raw: pa.StringArray, checks: Checks, countries: Countries) -> pa.Array:
     """Countries in the form under which they are counted, "" for one that isn't known; refuses that where it is asked for, and overlong ones."""
-    texts = pc.fill_null(raw, "")
-    if countries.is_required:
-        return check_required_text("country", texts, checks, MAX_COUNTRY_LENGTH)
-    texts = pc.utf8_trim_whitespace(texts)
+    texts = pc.utf8_trim_whitespace(pc.fill_null(raw, ""))
     texts = pc.if_else(pc.equal(texts, UNKNOWN), "", texts)
-    too_long = np.asarray(pc.utf8_length(texts)) > MAX_COUNTRY_LENGTH
+    lengths = np.asarray(pc.utf8_length(texts))
+    if countries.is_required:
+        checks.refuse(lengths == 0, "empty_country", f"country is empty, blank or {UNKNOWN}")
+    too_long = lengths > MAX_COUNTRY_LENGTH
     checks.refuse(too_long, "field_too_long", f"country is longer than {MAX_COUNTRY_LENGTH} characters")
-    return texts
+    return by_iso_name(texts) if countries.by_iso_name else texts
 
 
-def check_required_text(name: str, raw: pa.StringArray, checks: Checks, longest: int = MAX_TEXT_LENGTH) -> pa.Array:
-    """A text that must be there; refuses blank and overlong ones. White space around it is dropped, so that one country is one row."""
+def check_required_text(name: str, raw: pa.StringArray, checks: Checks) -> pa.Array:
+    """A text that must be there; refuses blank and overlong ones. White space around it is dropped."""
     texts = pc.utf8_trim_whitespace(raw)
     lengths = np.asarray(pc.utf8_length(texts))
     checks.refuse(lengths == 0, f"empty_{name}", f"{name} is empty or blank")
-    checks.refuse(lengths > longest, "field_too_long", f"{name} is longer than {longest} characters")
+    checks.refuse(lengths > MAX_TEXT_LENGTH, "field_too_long", f"{name} is longer than {MAX_TEXT_LENGTH} characters")
     return texts
 
 

@@ -51,6 +51,7 @@ class ParseOptions:
             stay as they are.
         event_format: How clicks are read out of events of another shape. None: records are clicks, nested or flat.
         country_required: A click whose country isn't known is rejected. False: it counts, under the country "".
+        iso_country_names: Codes and names of ISO 3166 are counted under one name a country (`iso_name`). False: as they are given.
     """
 
     columns: tuple[str, ...] = ALL_COLUMNS
@@ -65,6 +66,7 @@ class ParseOptions:
     periods: Periods | None = None
     user_key: Callable[[], str] | None = None
     country_required: bool = False
+    iso_country_names: bool = False
     event_format: EventFormat | None = None
 
     def __post_init__(self) -> None:
@@ -152,9 +154,8 @@ def _parse(
     earliest = -math.inf if age is None else now_ms - age * 1000
     latest = math.inf if skew is None else now_ms + skew * 1000
     bounds, form = check.Bounds(earliest, latest), UrlForm(options.normalise_urls, options.tracking)
-    clicks, numbers, refused, mended = check.check_clicks(
-        decoded, options.columns, bounds, form, check.Countries(options.country_required)
-    )
+    countries = check.Countries(options.country_required, options.iso_country_names)
+    clicks, numbers, refused, mended = check.check_clicks(decoded, options.columns, bounds, form, countries)
     late = _too_late(clicks, batch.watermark, options)
     on_time, too_late = clicks, clicks.slice(0, 0)
     if late.any():
