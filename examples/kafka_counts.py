@@ -30,7 +30,7 @@ def latest(payloads):
 def dated(batch):
     """One element a record: a `RawBatch` holds thousands."""
     for time in filter(None, map(event_time, batch.values)):
-        yield TimestampedValue((batch.source, 1), time / 1000)
+        yield TimestampedValue[tuple[str, int]]((batch.source, 1), time / 1000)
 
 
 def run(pipeline, servers, topic, until="now"):

@@ -9,6 +9,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from clickstream.io.logs import LastLine, NoteLastLines
 from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, RawBatch, SumByPage
+from clickstream.transforms.outputs import named_outputs
 
 
 @dataclass
@@ -56,8 +57,7 @@ class Job:
 
 
 def _last_lines(raw: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-    note = beam.ParDo(NoteLastLines()).with_output_types(RawBatch, last_lines=LastLine)
-    noted = raw | "NoteLastLines" >> note.with_outputs("last_lines", main="raw")
+    noted = named_outputs(raw, "NoteLastLines", NoteLastLines(), raw=RawBatch, last_lines=LastLine)
     return noted.raw, noted.last_lines
 
 

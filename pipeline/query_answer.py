@@ -15,7 +15,8 @@ from clickstream.transforms.sketches import Users
 def answer_json(wanted: RowFilter, answer: Answer) -> str:
     """The question and the answer as one JSON object; null is what isn't known. Times of day are in UTC, time spent in seconds."""
     names = ("unique_users", "unique_users_low", "unique_users_high", "unique_users_exact")
-    found: dict[str, Any] = {"url": wanted.url, "country": wanted.country, "from": wanted.start, "to": wanted.end}
+    country = None if wanted.country is None else shown_country(wanted.country)
+    found: dict[str, Any] = {"url": wanted.url, "country": country, "from": wanted.start, "to": wanted.end}
     for name, value in answer._asdict().items():
         found |= dict(zip(names, value or [None] * 4, strict=True)) if name == "users" else {name: value}
     found["timed_share"] = answer.timed_share

@@ -1,6 +1,7 @@
 """The graph that computes windows again from the raw store, and holds them against what is published."""
 
 import json
+import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,7 +75,7 @@ class Restating:
                 refresh(self.sinks.elasticsearch, rolled_up(self.sinks.index, _name(periods)))
         with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, mendable_errors():
             pipeline = beam.Pipeline(runner=runner_of(self.options), options=self.options)
-            self._wire(pipeline, start_ms, end_ms, str(Path(folder, "changes")))
+            self._wire(pipeline, start_ms, end_ms, folder)
             pipeline.run().wait_until_finish()
             lines = [line for part in Path(folder).iterdir() for line in part.read_text("utf-8").splitlines()]
         return [WindowChange(**json.loads(line)) for line in lines]
@@ -102,11 +103,7 @@ class Restating:
         }
         compare = RestateRows(self._fewer(periods), keep_fuller=not self.changing)
         restated = {"computed": rows, "published": published} | f"RestateRows{name}" >> compare
-        _ = (
-            restated.changes
-            | f"Lines{name}" >> beam.Map(lambda change: json.dumps(change._asdict()))
-            | f"Note{name}" >> beam.io.WriteToText(f"{note}{name}")
-        )
+        _ = restated.changes | f"Note{name}" >> beam.ParDo(_NoteChanges(note))
         if self.write:
             refused = [
                 (restated.rows | f"{label}{name}" >> sink).rejected
@@ -148,6 +145,23 @@ def begin(options: PipelineOptions, *, write: bool, without_user: str | None = N
     if check:
         check_settings(options, settings, sinks, note=write)
     return work
+
+
+class _NoteChanges(beam.DoFn):
+    """Changes as lines of JSON, in a file a bundle."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def start_bundle(self) -> None:
+        self._lines: list[str] = []
+
+    def process(self, change: WindowChange) -> None:
+        self._lines.append(json.dumps(change._asdict()))
+
+    def finish_bundle(self) -> None:
+        if self._lines:
+            Path(self._folder, secrets.token_hex(16)).write_text("\n".join(self._lines), "utf-8")
 
 
 @contextmanager

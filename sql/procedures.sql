@@ -3,7 +3,7 @@
 --   CALL get_clicks('https://shop.example/cart', 'India', '2026-11-01', '2026-11-02');
 --
 -- p_url      the page, exactly as stored (case and trailing blanks count); NULL for all pages together
--- p_country  the country, exactly as stored; NULL for all countries together
+-- p_country  the country, exactly as stored; 'unknown' or '' for clicks without one; NULL for all countries together
 -- p_from     UTC; windows that start at or after it; NULL for no lower bound
 -- p_to       UTC; windows that start before it; NULL for no upper bound
 --
@@ -28,6 +28,7 @@ SQL SECURITY INVOKER
 BEGIN
     DECLARE v_first BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'00', 16));
     DECLARE v_last BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'FF', 16));
+    DECLARE v_country VARBINARY(512) DEFAULT CAST(p_country AS BINARY);
     DECLARE v_from DATETIME(6) DEFAULT COALESCE(p_from, '1000-01-01');
     DECLARE v_to DATETIME(6) DEFAULT COALESCE(p_to, '9999-12-31 23:59:59');
 
@@ -36,7 +37,7 @@ BEGIN
     WHERE url_hash BETWEEN v_first AND v_last
       AND window_start >= v_from
       AND window_start < v_to
-      AND (p_country IS NULL OR CAST(country AS BINARY) = CAST(p_country AS BINARY));
+      AND (v_country IS NULL OR CAST(country AS BINARY) = IF(v_country = 'unknown', '', v_country));
 END $$
 
 DROP PROCEDURE IF EXISTS get_unique_users $$
@@ -55,6 +56,7 @@ SQL SECURITY INVOKER
 BEGIN
     DECLARE v_first BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'00', 16));
     DECLARE v_last BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'FF', 16));
+    DECLARE v_country VARBINARY(512) DEFAULT CAST(p_country AS BINARY);
     DECLARE v_from DATETIME(6) DEFAULT COALESCE(p_from, '1000-01-01');
     DECLARE v_to DATETIME(6) DEFAULT COALESCE(p_to, '9999-12-31 23:59:59');
     DECLARE v_rows, v_sketches, v_users, v_theta BIGINT;
@@ -65,7 +67,7 @@ BEGIN
     WHERE url_hash BETWEEN v_first AND v_last
       AND window_start >= v_from
       AND window_start < v_to
-      AND (p_country IS NULL OR CAST(country AS BINARY) = CAST(p_country AS BINARY));
+      AND (v_country IS NULL OR CAST(country AS BINARY) = IF(v_country = 'unknown', '', v_country));
 
     IF v_rows > 1 AND v_sketches < v_rows THEN
         SIGNAL SQLSTATE '45000'
@@ -79,7 +81,7 @@ BEGIN
         WHERE page.url_hash BETWEEN v_first AND v_last
           AND window_start >= v_from
           AND window_start < v_to
-          AND (p_country IS NULL OR CAST(country AS BINARY) = CAST(p_country AS BINARY))
+          AND (v_country IS NULL OR CAST(country AS BINARY) = IF(v_country = 'unknown', '', v_country))
           AND (sketch.user_hash < v_theta OR v_theta = 9223372036854775807);
     END IF;
     SELECT v_users AS unique_users;
@@ -99,6 +101,7 @@ SQL SECURITY INVOKER
 BEGIN
     DECLARE v_first BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'00', 16));
     DECLARE v_last BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'FF', 16));
+    DECLARE v_country VARBINARY(512) DEFAULT CAST(p_country AS BINARY);
     DECLARE v_from DATETIME(6) DEFAULT COALESCE(p_from, '1000-01-01');
     DECLARE v_to DATETIME(6) DEFAULT COALESCE(p_to, '9999-12-31 23:59:59');
 
@@ -107,7 +110,7 @@ BEGIN
     WHERE url_hash BETWEEN v_first AND v_last
       AND window_start >= v_from
       AND window_start < v_to
-      AND (p_country IS NULL OR CAST(country AS BINARY) = CAST(p_country AS BINARY));
+      AND (v_country IS NULL OR CAST(country AS BINARY) = IF(v_country = 'unknown', '', v_country));
 END $$
 
 DROP PROCEDURE IF EXISTS get_time_quantile $$
@@ -126,6 +129,7 @@ SQL SECURITY INVOKER
 BEGIN
     DECLARE v_first BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'00', 16));
     DECLARE v_last BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'FF', 16));
+    DECLARE v_country VARBINARY(512) DEFAULT CAST(p_country AS BINARY);
     DECLARE v_from DATETIME(6) DEFAULT COALESCE(p_from, '1000-01-01');
     DECLARE v_to DATETIME(6) DEFAULT COALESCE(p_to, '9999-12-31 23:59:59');
     DECLARE v_mean DOUBLE;
@@ -140,7 +144,7 @@ BEGIN
     WHERE url_hash BETWEEN v_first AND v_last
       AND window_start >= v_from
       AND window_start < v_to
-      AND (p_country IS NULL OR CAST(country AS BINARY) = CAST(p_country AS BINARY));
+      AND (v_country IS NULL OR CAST(country AS BINARY) = IF(v_country = 'unknown', '', v_country));
 
     -- All times in one bucket: the mean, which is in it too, and exact where all times are the same.
     -- A count is cut out of the text beside its value: joining a second JSON_TABLE takes thirty times as long.
@@ -162,7 +166,7 @@ BEGIN
             WHERE page.url_hash BETWEEN v_first AND v_last
               AND window_start >= v_from
               AND window_start < v_to
-              AND (p_country IS NULL OR CAST(country AS BINARY) = CAST(p_country AS BINARY))
+              AND (v_country IS NULL OR CAST(country AS BINARY) = IF(v_country = 'unknown', '', v_country))
         ) AS times
         GROUP BY seconds
     ) AS histogram
@@ -183,6 +187,7 @@ SQL SECURITY INVOKER
 BEGIN
     DECLARE v_first BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'00', 16));
     DECLARE v_last BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'FF', 16));
+    DECLARE v_country VARBINARY(512) DEFAULT CAST(p_country AS BINARY);
     DECLARE v_from DATETIME(6) DEFAULT COALESCE(p_from, '1000-01-01');
     DECLARE v_to DATETIME(6) DEFAULT COALESCE(p_to, '9999-12-31 23:59:59');
 
@@ -191,7 +196,7 @@ BEGIN
     WHERE url_hash BETWEEN v_first AND v_last
       AND window_start >= v_from
       AND window_start < v_to
-      AND (p_country IS NULL OR CAST(country AS BINARY) = CAST(p_country AS BINARY));
+      AND (v_country IS NULL OR CAST(country AS BINARY) = IF(v_country = 'unknown', '', v_country));
 END $$
 
 DROP PROCEDURE IF EXISTS get_bounce_rate $$
@@ -208,6 +213,7 @@ SQL SECURITY INVOKER
 BEGIN
     DECLARE v_first BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'00', 16));
     DECLARE v_last BINARY(16) DEFAULT COALESCE(LEFT(UNHEX(SHA2(p_url, 256)), 16), REPEAT(X'FF', 16));
+    DECLARE v_country VARBINARY(512) DEFAULT CAST(p_country AS BINARY);
     DECLARE v_from DATETIME(6) DEFAULT COALESCE(p_from, '1000-01-01');
     DECLARE v_to DATETIME(6) DEFAULT COALESCE(p_to, '9999-12-31 23:59:59');
 
@@ -216,7 +222,7 @@ BEGIN
     WHERE url_hash BETWEEN v_first AND v_last
       AND window_start >= v_from
       AND window_start < v_to
-      AND (p_country IS NULL OR CAST(country AS BINARY) = CAST(p_country AS BINARY));
+      AND (v_country IS NULL OR CAST(country AS BINARY) = IF(v_country = 'unknown', '', v_country));
 END $$
 
 DELIMITER ;

@@ -56,11 +56,11 @@ FROM `page_metrics`
 WHERE clicks > 0
 GROUP BY DATE(window_start), url_hash;
 
--- One row a day and country.
+-- One row a day and country; 'unknown' for clicks without one, which are stored under ''.
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW `page_metrics_by_country` AS
 SELECT
     DATE(window_start) AS day,
-    country,
+    IF(country = '', 'unknown', country) AS country,
     CAST(SUM(clicks) AS SIGNED) AS clicks,
     CAST(SUM(timed_clicks) AS SIGNED) AS timed_clicks,
     SUM(time_spent_seconds) AS time_spent_seconds,
@@ -70,4 +70,4 @@ SELECT
     SUM(bounces) * 1e0 / NULLIF(SUM(sessions), 0) AS bounce_rate
 FROM `page_metrics`
 WHERE clicks > 0
-GROUP BY DATE(window_start), country;
+GROUP BY DATE(window_start), `page_metrics`.country;

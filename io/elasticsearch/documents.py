@@ -13,6 +13,7 @@ from clickstream.io.elasticsearch.bundle import Limits, WriteActions, count, rej
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection
 from clickstream.io.elasticsearch.document_actions import document_actions
 from clickstream.io.elasticsearch.names import check_index_name, is_by_time
+from clickstream.transforms.outputs import named_outputs
 
 _TOGETHER = 1_000  # documents made into actions at a time
 
@@ -53,8 +54,7 @@ class WriteDocumentsToElasticsearch(beam.PTransform):
             raise ValueError(message)
 
     def expand(self, documents: beam.PCollection[dict[str, Any]]) -> Any:
-        write = beam.ParDo(_WriteDocuments(self)).with_output_types(int, rejected=pa.Table)
-        return documents | "Write documents" >> write.with_outputs("rejected", main="written")
+        return named_outputs(documents, "Write documents", _WriteDocuments(self), written=int, rejected=pa.Table)
 
     def display_data(self) -> dict[str, Any]:
         return {"hosts": self.connection.hosts, "index": self.index}

@@ -13,6 +13,7 @@ from clickstream.io.elasticsearch.bundle import Limits, WriteActions, count
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection
 from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name
 from clickstream.io.stored_rows import StoredRows, StoredWindows
+from clickstream.transforms.outputs import named_outputs
 
 
 @dataclass(eq=False)
@@ -42,8 +43,8 @@ class WriteToElasticsearch(beam.PTransform):
         Limits(self.max_bytes, self.max_actions, self.retry_seconds).check("WriteToElasticsearch")
 
     def expand(self, tables: beam.PCollection[pa.Table]) -> Any:
-        write = beam.ParDo(_WriteRows(self, repeats=not tables.is_bounded)).with_output_types(int, rejected=pa.Table)
-        return tables | "Write documents" >> write.with_outputs("rejected", main="written")
+        write = _WriteRows(self, repeats=not tables.is_bounded)
+        return named_outputs(tables, "Write documents", write, written=int, rejected=pa.Table)
 
     def display_data(self) -> dict[str, Any]:
         return {"hosts": self.connection.hosts, "index": self.index}

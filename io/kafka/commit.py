@@ -164,7 +164,9 @@ def _when_done(progress: BatchProgress) -> TimestampedValue:
     """
     span = progress.span
     at = min(max(progress.needed_until, 0), _LAST_MS)
-    return TimestampedValue(((progress.source, span.run_start), (span.start, span.end)), Timestamp(micros=at * 1000))
+    return TimestampedValue[tuple[Run, Stretch]](
+        ((progress.source, span.run_start), (span.start, span.end)), Timestamp(micros=at * 1000)
+    )
 
 
 def _by_topic(progress: BatchProgress) -> tuple[str, BatchProgress]:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from clickstream.io.raw.clicks import BUCKET_MS
 from clickstream.io.raw.store import RawStoreConnection, Split
+from clickstream.transforms.outputs import named_outputs
 
 
 @dataclass(eq=False)
@@ -33,14 +34,13 @@ class ReadRawClicks(beam.PTransform):
     without_user: str | None = None
 
     def expand(self, root: beam.pvalue.PBegin) -> Any:
-        read = beam.ParDo(_ReadSplit(self)).with_output_types(pa.Table, before=pa.Table)
-        found = (
+        splits = (
             root
             | "Once" >> beam.Create([None])
             | "Splits" >> beam.FlatMap(lambda _: self.splits()).with_output_types(Split)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> read.with_outputs("before", main="clicks")
         )
+        found = named_outputs(splits, "Read", _ReadSplit(self), clicks=pa.Table, before=pa.Table)
         return {"clicks": found.clicks, "before": found.before}
 
     def splits(self) -> list[Split]:

@@ -16,6 +16,7 @@ from clickstream.io.outage import OutageLog
 from clickstream.io.raw.clicks import keyed
 from clickstream.io.raw.store import RawStoreConnection, RawStoreUnavailableError
 from clickstream.io.retry import Patience
+from clickstream.transforms.outputs import named_outputs
 from clickstream.transforms.schema import CLICK_SCHEMA, REJECTED_SCHEMA
 
 _OUTAGE = OutageLog(logging.getLogger(__name__), "The raw store", "clickstream.raw_store")
@@ -38,9 +39,8 @@ class WriteRawClicks(beam.PTransform):
     retry_seconds: float = 300
 
     def expand(self, clicks: beam.PCollection) -> Any:
-        write = beam.ParDo(_WriteRawClicks(self.connection, self.retry_seconds))
-        typed = write.with_output_types(pa.Table, rejected=pa.Table)
-        return clicks | "StoreClicks" >> typed.with_outputs("rejected", main="stored")
+        write = _WriteRawClicks(self.connection, self.retry_seconds)
+        return named_outputs(clicks, "StoreClicks", write, stored=pa.Table, rejected=pa.Table)
 
 
 class _WriteRawClicks(beam.DoFn):

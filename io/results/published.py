@@ -63,16 +63,15 @@ class ReadPublishedRows(beam.PTransform):
             root
             | "Stretches" >> beam.Create(stretches)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(_read, self.reader, self.window_seconds).with_output_types(pa.Table)
+            | "Read" >> beam.FlatMap(self._read).with_output_types(pa.Table)
         )
 
-
-def _read(stretch: tuple[int, int], reader: Reader, window_seconds: int | None) -> Iterator[pa.Table]:
-    start, end = (datetime.fromtimestamp(edge // 1000, timezone.utc) for edge in stretch)
-    for page in reader(RowFilter(start=start, end=end), PAGE_METRICS_SCHEMA.names):
-        if page.num_rows:
-            _check_length(page, window_seconds)
-            yield page
+    def _read(self, stretch: tuple[int, int]) -> Iterator[pa.Table]:
+        start, end = (datetime.fromtimestamp(edge // 1000, timezone.utc) for edge in stretch)
+        for page in self.reader(RowFilter(start=start, end=end), PAGE_METRICS_SCHEMA.names):
+            if page.num_rows:
+                _check_length(page, self.window_seconds)
+                yield page
 
 
 def _check_length(page: pa.Table, window_seconds: int | None) -> None:

@@ -13,6 +13,7 @@ from clickstream.io.sql import tables
 from clickstream.io.sql.bundle import WriteTables, check_options
 from clickstream.io.sql.connection import SqlConnection
 from clickstream.io.sql.writer import Refused, SqlWriter, metrics_writer
+from clickstream.transforms.outputs import named_outputs
 
 
 class _WriteMetrics(WriteTables):
@@ -52,6 +53,4 @@ class WriteToSql(beam.PTransform):
     def expand(self, metrics: beam.PCollection) -> Any:
         do = _WriteMetrics(self.connection, self.batch_rows, self.retry_seconds, "rows")
         do.repeats = not metrics.is_bounded
-        write = beam.ParDo(do)
-        typed = write.with_output_types(int, rejected=pa.Table)
-        return metrics | "Upserts" >> typed.with_outputs("rejected", main="written")
+        return named_outputs(metrics, "Upserts", do, written=int, rejected=pa.Table)

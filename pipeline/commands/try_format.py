@@ -12,6 +12,7 @@ from typing import Any
 from clickstream.io.logs import match_logs, read_logs
 from clickstream.pipeline.options import OptionParser, event_format_of
 from clickstream.transforms import ParseOptions, RawBatch
+from clickstream.transforms.countries import shown_country
 from clickstream.transforms.parse import EventFormat, parse_clicks, suggest_format, trees_of, unused_paths
 
 _MOST_UNUSED = 40
@@ -70,6 +71,7 @@ def _tried(values: list[bytes], options: argparse.Namespace) -> Iterator[str]:
     yield f"read {len(values):,} = {counts}"
     for click in parsed.clicks.slice(0, options.show).to_pylist():
         yield ""
+        click["country"] = shown_country(click["country"])
         yield from (f"  {name:12}{_shown(click[name])}" for name in _SHOWN if click[name] not in (None, ""))
     yield from _refused(parsed.rejected.to_pylist())
     yield from _unused(values, event_format)

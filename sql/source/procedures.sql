@@ -3,7 +3,7 @@
 --   CALL get_clicks('https://shop.example/cart', 'India', '2026-11-01', '2026-11-02');
 --
 -- p_url      the page, exactly as stored (case and trailing blanks count); NULL for all pages together
--- p_country  the country, exactly as stored; NULL for all countries together
+-- p_country  the country, exactly as stored; 'unknown' or '' for clicks without one; NULL for all countries together
 -- p_from     UTC; windows that start at or after it; NULL for no lower bound
 -- p_to       UTC; windows that start before it; NULL for no upper bound
 --

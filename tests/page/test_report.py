@@ -197,6 +197,12 @@ def test_windows_of_two_lengths_in_one_database_are_pointed_out(tmp_path):
     assert "Windows of 5 min and of 1 h share this database" in text
 
 
+def test_clicks_without_a_country_are_under_unknown(tmp_path):
+    rows = [metrics_row(START, "https://e.com/", country, clicks=n) for country, n in (("", 3), ("DE", 1))]
+    page = rendered(database(tmp_path / "c.db", rows))
+    assert [row[:2] for row in page.table("countries, by clicks")] == [["unknown", "3"], ["DE", "1"]]
+
+
 def test_unknown_times_are_called_unknown(tmp_path):
     page = rendered(database(tmp_path / "c.db", [metrics_row(START, "https://e.com/", "DE", clicks=4)]))
     assert page.table("pages, by clicks") == [["https://e.com/", "4", DASH, DASH, DASH, *["unknown"] * 3, "0%"]]

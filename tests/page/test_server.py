@@ -34,7 +34,7 @@ URLS = [
     "https://a.example/\u202egnp.exe",
     '=HYPERLINK("https://evil.example")',
 ]
-COUNTRIES = [SCRIPT, "\u202eaidnI", "@SUM(1+1)", "-2+3", "Côte d'Ivoire"]
+COUNTRIES = [SCRIPT, "\u202eaidnI", "@SUM(1+1)", "-2+3", "Côte d'Ivoire", ""]
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 HOUR_AGO = int((NOW - timedelta(hours=1)).timestamp()) // 300 * 300
 LETTERS = [Rejection(f"reason {SCRIPT}", 3, "=cmd|'/C calc'!A0", 7, SCRIPT, f"\x00{SCRIPT}\u202e".encode(), 5000)]
@@ -142,6 +142,15 @@ def test_hostile_names_are_shown_and_do_nothing(client) -> None:
             assert len(found.table("All 1 pages")) == 1
 
 
+def test_clicks_without_a_country_are_under_unknown(client) -> None:
+    page = Page(client.get("/").text)
+    assert ["unknown", str(2 * len(URLS))] in [row[:2] for row in page.table("countries, by clicks")]
+    assert "/?country=unknown" in {attributes.get("href") for name, attributes in page.tags if name == "a"}
+    only = Page(client.get("/?country=unknown").text)
+    assert only.fact("Clicks") == str(2 * len(URLS))
+    assert ("input", "unknown") in {(name, attributes.get("value")) for name, attributes in only.tags}
+
+
 def test_no_request_leaves_the_machine_and_no_script_of_others_runs(client) -> None:
     for path in ("/", "/rejected", "/health", "/pages.csv", "/static/page.js", "/nowhere"):
         headers = client.get(path).headers
@@ -198,9 +207,11 @@ def test_downloads_hold_what_is_shown_and_no_formula(client) -> None:
     )
     assert pages[0][:4] == ["url", "clicks", "unique_users", "unique_users_exact"]
     assert sorted(row[0] for row in pages[1:]) == sorted([*URLS[:3], "'" + URLS[3]])
-    assert sorted(row[0] for row in countries[1:]) == sorted([*COUNTRIES[:2], "'@SUM(1+1)", "'-2+3", "Côte d'Ivoire"])
-    assert all(row[1:4] == ["10", "2", "true"] for row in pages[1:])
-    assert sum(int(row[1]) for row in steps[1:]) == 40
+    assert sorted(row[0] for row in countries[1:]) == sorted(
+        [*COUNTRIES[:2], "'@SUM(1+1)", "'-2+3", "Côte d'Ivoire", "unknown"]
+    )
+    assert all(row[1:4] == ["12", "2", "true"] for row in pages[1:])
+    assert sum(int(row[1]) for row in steps[1:]) == 48
     assert rejected[1][0] == LETTERS[0].reason
     assert rejected[1][2] == "'=cmd|'/C calc'!A0"
     assert rejected[1][5] == rf"\x00{SCRIPT}" + "\u202e"

@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 from bulk_bodies import bulk_body
 from crowd import START, Seen, crowd, expect, table_of
-from kibana import objects, request, rows
+from kibana import formatted, objects, request, rows
 from kibana_server import answering
 
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
@@ -16,7 +16,10 @@ from clickstream.io.elasticsearch.index import setup_elasticsearch
 from clickstream.pipeline.__main__ import main
 
 EXACT, ESTIMATED = crowd(7, windows=30), crowd(8, windows=30, sketch_size=16)
-UNTIMED = [Seen(400, "https://shop.example/none", "Chile", [("x", None)])]
+UNTIMED = [
+    Seen(400, "https://shop.example/none", "Chile", [("x", None)]),
+    Seen(401, "https://shop.example/", "", [(f"w{n}", 1000) for n in range(7)]),  # no country
+]
 METRICS = ("clicks", "users", "time-spent", "time-known", "bounce-rate", "estimated-rows")
 
 
@@ -105,7 +108,8 @@ def test_top_pages_and_countries(filled, panel, column):
         groups[getattr(row, column)].append(row)
     ordered = sorted(groups, key=lambda name: -expect(groups[name]).clicks)
     found = index.panel(panel)
-    agree(found, [[name, *cells(groups[name])] for name in ordered])
+    found = [[formatted(index.panels["data-view"], column, name), *others] for name, *others in found]
+    agree(found, [[name or "unknown", *cells(groups[name])] for name in ordered])
     if column == "url":
         assert next(row[3] for row in found if row[0] == "https://shop.example/none") is None
 

@@ -92,6 +92,21 @@ def test_all_procedures_over_any_selection(connection, ask, rows):
     assert expect(rows).exact == (rows is EXACT)
 
 
+def test_clicks_without_a_country_are_asked_for_as_they_are_shown(connection, ask):
+    nobody_knows = [Seen(n, PAGE, "", [("a", 1000), ("z", None)]) for n in range(2)]
+    write(connection, [*EXACT, *nobody_knows])
+    wanted = expect(nobody_knows)
+    (shown,) = ask("SELECT DISTINCT country FROM page_metrics_by_country WHERE country < 'A' OR country LIKE 'unk%%'")
+    for country in (shown, "unknown", ""):
+        assert call(ask, "get_clicks", None, country, None, None) == wanted.clicks == 4
+        assert call(ask, "get_unique_users", None, country, None, None) == wanted.users == 2
+        assert call(ask, "get_avg_time_spent", None, country, None, None) == about(wanted.mean)
+        assert call(ask, "get_time_quantile", None, country, None, None, 0.5) == about(wanted.quantile(0.5), 0.01)
+        assert call(ask, "get_sessions", None, country, None, None) == wanted.sessions
+        assert call(ask, "get_bounce_rate", None, country, None, None) is not None
+    assert call(ask, "get_clicks", None, "Unknown", None, None) == 0
+
+
 def test_users_of_the_largest_hash_and_of_theta_itself(connection, ask):
     write(connection, [Seen(n, PAGE, "India", [(user, None) for user in "abc"]) for n in range(3)])
     largest = 2**63 - 1

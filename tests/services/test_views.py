@@ -17,13 +17,13 @@ SEEN = [row._replace(window=row.window + 270) for row in crowd(5, windows=36)]
 SEEN += [
     Seen(287, url, "India", [("a", 1000), ("b", None)]) for url in ("https://shop.example/e ", "https://shop.example/E")
 ]
-SEEN += [Seen(300, "https://shop.example/e", "Chile", [("c", None)])]
+SEEN += [Seen(300, "https://shop.example/e", country, [("c", None)]) for country in ("Chile", "")]
 GONE = Seen(288, "https://gone.example/", "Nobody", [])
 KEYS = {
     "by_hour": ("hour", lambda row: (row.start.replace(minute=0, tzinfo=None),)),
     "by_day": ("day", lambda row: (row.start.date(),)),
     "by_page": ("day, url", lambda row: (row.start.date(), row.url)),
-    "by_country": ("day, country", lambda row: (row.start.date(), row.country)),
+    "by_country": ("day, country", lambda row: (row.start.date(), row.country or "unknown")),
 }
 SUMS = "clicks, timed_clicks, time_spent_seconds, avg_time_spent, sessions, bounces, bounce_rate"
 

@@ -68,6 +68,16 @@ def _bucket(column: dict[str, Any]) -> dict[str, Any]:
     return {"terms": {"field": column["sourceField"], "size": parameters["size"], "order": order}}
 
 
+def formatted(view: dict[str, Any], field: str, value: Any) -> Any:
+    """A value of a field as the data view has it shown, by a table of texts (Kibana's `static_lookup`); others as they are."""
+    form = json.loads(view["attributes"]["fieldFormatMap"]).get(field)
+    if form is None:
+        return value
+    assert form["id"] == "static_lookup"
+    assert form["params"]["unknownKeyValue"] is None
+    return {each["key"]: each["value"] for each in form["params"]["lookupEntries"]}.get(value, value)
+
+
 def rows(panel: dict[str, Any], answer: dict[str, Any]) -> list[list[Any]]:
     """The cells of the columns that are shown."""
     columns = layer(panel)["columns"]

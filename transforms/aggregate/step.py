@@ -18,6 +18,7 @@ from clickstream.transforms.runner import on_prism
 
 _PARTIALS = tuple[int, pa.Table]
 _SUMS = tuple[int, PageSums]
+_PARTIALS_AT = TimestampedValue[_PARTIALS]  # its type is told for --runtime_type_check
 _SPREAD = 31  # a prime: the last windows of hours and days have numbers that are multiples of many others
 
 
@@ -159,7 +160,7 @@ class _CutByWindow(beam.DoFn):
 
     def process(self, clicks: pa.Table) -> Iterator[Any]:
         for piece in cut_by_window(clicks, window_seconds=self._window_seconds, shards=self._shards):
-            yield TimestampedValue((piece.shard, piece.partials), piece.window_start_ms / 1000)
+            yield _PARTIALS_AT((piece.shard, piece.partials), piece.window_start_ms / 1000)
 
 
 class _ToLastWindow(beam.DoFn):
@@ -170,7 +171,7 @@ class _ToLastWindow(beam.DoFn):
 
     def process(self, partials: tuple[int, pa.Table], timestamp: Any = beam.DoFn.TimestampParam) -> Iterator[Any]:
         _, end = self._periods.bounds(timestamp.micros // 1000)
-        yield TimestampedValue(partials, (end - 1) // self._window_ms * self._window_ms / 1000)
+        yield _PARTIALS_AT(partials, (end - 1) // self._window_ms * self._window_ms / 1000)
 
 
 class _SpreadWindows(beam.DoFn):

@@ -96,7 +96,7 @@ class _AtNoTime(beam.DoFn):
     """Dates keys behind all that ends: a timer that is set holds the watermark at its element's time."""
 
     def process(self, part: tuple[_Key, _Part]) -> Iterator[TimestampedValue]:
-        yield TimestampedValue((part[0], None), GlobalWindow().max_timestamp())
+        yield TimestampedValue[tuple[_Key, None]]((part[0], None), GlobalWindow().max_timestamp())
 
 
 class _Timer(beam.DoFn):
@@ -114,7 +114,7 @@ class _Timer(beam.DoFn):
     def fire(self, key: Any = beam.DoFn.KeyParam, armed: Any = _ARMED) -> Iterator[TimestampedValue]:
         armed.clear()
         just_behind = Timestamp(micros=(key[1] + 1) * 1000)  # the parts that it fires for come first
-        yield TimestampedValue((key, (self._kind, PageSums())), just_behind)
+        yield TimestampedValue[tuple[_Key, _Part]]((key, (self._kind, PageSums())), just_behind)
 
 
 class _AddUp(beam.DoFn):
@@ -122,7 +122,12 @@ class _AddUp(beam.DoFn):
         self._window_ms, self._lateness_ms = window_seconds * 1000, lateness_seconds * 1000
 
     def process(
-        self, part: tuple[_Key, _Part], parts: Any = _PARTS, phase: Any = _PHASE, end: Any = _END_TIMER
+        self,
+        part: tuple[_Key, _Part],
+        parts: Any = _PARTS,
+        phase: Any = _PHASE,
+        end: Any = _END_TIMER,
+        _: Any = _CLOSE_TIMER,  # with --runtime_type_check Beam knows only the timers that are named here
     ) -> Iterator[TimestampedValue]:
         key, (kind, sums) = part
         stands = phase.read()
@@ -160,7 +165,7 @@ class _AddUp(beam.DoFn):
         total = merge_sums(parts.read())
         parts.clear()
         parts.add(total)
-        return TimestampedValue((key[0], total), self._at(key[1] + self._window_ms - 1))
+        return TimestampedValue[tuple[int, PageSums]]((key[0], total), self._at(key[1] + self._window_ms - 1))
 
     @staticmethod
     def _at(millis: int) -> Timestamp:

@@ -11,6 +11,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from clickstream.transforms.outputs import named_outputs
 from clickstream.transforms.parse.clicks import ParsedBatch, ParseOptions, parse_clicks
 from clickstream.transforms.parse.events import to_record
 from clickstream.transforms.parse.pseudonyms import Pseudonyms
@@ -80,11 +81,8 @@ class ParseClicks(beam.PTransform):
     options: ParseOptions = field(default_factory=ParseOptions)
 
     def expand(self, batches: beam.PCollection) -> Any:
-        outputs = (*_TABLES, "progress")
-        parse = beam.ParDo(_Parse(self.options)).with_output_types(
-            pa.Table, too_late=pa.Table, rejected=pa.Table, before=pa.Table, progress=BatchProgress
-        )
-        return batches | "Clicks" >> parse.with_outputs(*outputs, main="clicks")
+        types = dict.fromkeys(("clicks", *_TABLES), pa.Table) | {"progress": BatchProgress}
+        return named_outputs(batches, "Clicks", _Parse(self.options), **types)
 
 
 class _Parse(beam.DoFn):

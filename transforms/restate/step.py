@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.transforms.window import GlobalWindows
 
+from clickstream.transforms.outputs import named_outputs
 from clickstream.transforms.restate.changes import WindowChange, restate
 from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
@@ -47,15 +48,9 @@ class RestateRows(beam.PTransform):
             for name in [names[label]]
         ]
         stores = [name for name in names.values() if name != _COMPUTED]
-        compare = beam.ParDo(_Restate(stores, self.fewer, keep_fuller=self.keep_fuller)).with_output_types(
-            pa.Table, changes=WindowChange
-        )
-        return (
-            tuple(by_window)
-            | "All" >> beam.Flatten()
-            | "Windows" >> beam.GroupByKey()
-            | "Restate" >> compare.with_outputs("changes", main="rows")
-        )
+        compare = _Restate(stores, self.fewer, keep_fuller=self.keep_fuller)
+        windows = tuple(by_window) | "All" >> beam.Flatten() | "Windows" >> beam.GroupByKey()
+        return named_outputs(windows, "Restate", compare, rows=pa.Table, changes=WindowChange)
 
 
 def _by_window(rows: pa.Table, name: str) -> Iterator[tuple[int, tuple[str, pa.Table]]]:

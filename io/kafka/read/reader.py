@@ -104,7 +104,7 @@ class _ReadGroup(beam.DoFn):
             state.complete_until,
             found.undecoded,
         )
-        return TimestampedValue(batch, Timestamp(micros=watermark * 1000))
+        return TimestampedValue[RawBatch](batch, Timestamp(micros=watermark * 1000))
 
     def _decoded(self, polled: dict[int, Polled]) -> dict[int, Polled]:
         """With records for values. Raises a RegistryError while their schemas aren't to be had: nothing of them is claimed then."""
@@ -270,7 +270,9 @@ class ReadUntilEnd(_ReadGroup):
             nothing = Polled([], [], [], state.end)
             if state.next < state.end:
                 yield self._batch(state, nothing, complete)
-            yield TimestampedValue(self._batch(state._replace(next=state.end), nothing, final).value, MIN_TIMESTAMP)
+            yield TimestampedValue[RawBatch](
+                self._batch(state._replace(next=state.end), nothing, final).value, MIN_TIMESTAMP
+            )
 
 
 def _left(state: PartitionState, poller: PartitionPoller) -> int:

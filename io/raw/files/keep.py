@@ -16,6 +16,7 @@ from clickstream.io.logs import LastLine
 from clickstream.io.raw.files.parts import Batch, Part, write_part
 from clickstream.io.raw.files.store import FileRawStoreConnection
 from clickstream.io.raw.files.tables import Piece
+from clickstream.transforms.outputs import named_outputs
 
 _PART_ROWS = 200_000
 
@@ -34,9 +35,8 @@ class KeepClicks(beam.PTransform):
     store: FileRawStoreConnection
 
     def expand(self, clicks: beam.PCollection) -> Any:
-        keep = beam.ParDo(_KeepClicks(self.store.folder))
-        typed = keep.with_output_types(pa.Table, rejected=pa.Table, parts=Part)
-        return clicks | "KeepClicks" >> typed.with_outputs("rejected", "parts", main="stored")
+        keep = _KeepClicks(self.store.folder)
+        return named_outputs(clicks, "KeepClicks", keep, stored=pa.Table, rejected=pa.Table, parts=Part)
 
 
 class _KeepClicks(beam.DoFn):

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from kibana import fields, layer, objects, shown
+from kibana import fields, formatted, layer, objects, shown
 from kibana_server import answering
 
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection
@@ -69,11 +69,13 @@ def test_the_dashboard_shows_all_panels_side_by_side() -> None:
     json.loads(DASHBOARD["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])
 
 
-def test_the_data_view_is_of_the_windows_and_adds_no_fields() -> None:
+def test_the_data_view_is_of_the_windows_adds_no_fields_and_names_the_unknown_country() -> None:
     view = OBJECTS["clickstream-data-view"]["attributes"]
     assert view["title"] == "processed_clickstream_data*,-*_1h,-*_1d"
     assert MAPPING[view["timeFieldName"]]["type"] == "date"
     assert (view["runtimeFieldMap"], view["fields"]) == ("{}", "[]")
+    countries = {"": "unknown", "India": "India", "unknown": "unknown"}
+    assert {name: formatted(OBJECTS["clickstream-data-view"], "country", name) for name in countries} == countries
     assert objects("shop")["clickstream-data-view"]["attributes"]["title"] == "shop*,-*_1h,-*_1d"
     assert b"processed_clickstream_data" not in saved_objects("shop")
 

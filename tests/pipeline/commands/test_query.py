@@ -165,6 +165,12 @@ def test_the_table_says_what_is_known_and_what_is_not() -> None:
     assert "12 (exact)" in answer_table(RowFilter(), SOME._replace(users=Users(12, 12, 12, exact=True)))
 
 
+def test_a_country_that_is_not_known_is_called_so() -> None:
+    asked = RowFilter(country="")
+    assert json.loads(answer_json(asked, SOME))["country"] == "unknown"
+    assert answer_table(asked, SOME).splitlines()[1] == "country       unknown"
+
+
 def test_json_has_null_for_what_is_not_known() -> None:
     found = json.loads(answer_json(RowFilter(), SOME._replace(users=None, sessions=None, clicks=0)))
     unknown = ["url", "country", "from", "to", "sessions", "timed_share"]
