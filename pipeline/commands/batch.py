@@ -1,23 +1,18 @@
 """The batch job: click logs to servers, or embedded, to SQLite, an Elasticsearch bulk file and a report, all in one folder."""
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from clickstream.io.errors import UserError
 from clickstream.io.sample import SampleOptions, write_log
 from clickstream.pipeline.batch_job import describe_run, report, run_batch
-from clickstream.pipeline.counts import Counts
 from clickstream.pipeline.options import ClickOptions, OutputOptions, RawStoreOptions, read_options
 from clickstream.pipeline.output_dir import OutputDir
 from clickstream.pipeline.raw_store import expire, raw_store_of, set_up_raw_store
 from clickstream.pipeline.sinks import names_servers
-from clickstream.pipeline.watch import too_many_rejected
+from clickstream.pipeline.watch import end_status
 
-_TOO_MANY_REJECTED = 4
 SAMPLE = SampleOptions(events=500_000)
 
 
@@ -48,13 +43,5 @@ def main(argv: Sequence[str]) -> int:
     if not to_servers:
         output.remember(run)
     report(options, output, done, time.monotonic() - started)
-    return _status(options, done.counts)
-
-
-def _status(options: PipelineOptions, counts: Counts) -> int:
-    """4, with a word to stderr, if more was rejected than may be."""
     most = options.view_as(ClickOptions).max_rejected_share
-    refused = too_many_rejected(counts.read, counts.rejected_by_reason, most)
-    if refused:
-        sys.stderr.write(f"{refused} The others are counted.\n")
-    return _TOO_MANY_REJECTED if refused else 0
+    return end_status(done.counts.read, done.counts.rejected_by_reason, most)

@@ -141,7 +141,7 @@ def _watch(result: PipelineResult, stop: threading.Event, status: LiveStatus, ca
         return _cancel(result)
     if result.state == PipelineState.DONE:
         status.summary(result)
-        return 0
+        return status.at_end()
     return _failed(str(causes.last) if causes.last else f"The runner ended the job: {result.state}.")
 
 

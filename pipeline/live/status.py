@@ -10,7 +10,7 @@ from typing import Any
 
 from clickstream.io.outage import GOOD_NEWS
 from clickstream.pipeline.live.metrics import LiveMetrics
-from clickstream.pipeline.watch import SINK_NAMES, LastError, Limits, LiveFigures, report
+from clickstream.pipeline.watch import SINK_NAMES, LastError, Limits, LiveFigures, end_status, report
 
 _ASK_SECONDS = 1.0
 _RATE_SECONDS = 5.0  # a runner tells its counts by fits and starts
@@ -69,7 +69,7 @@ class LiveStatus:
 
     def summary(self, result: Any) -> None:
         """Prints what a run did, so far if it is being stopped."""
-        figures = self._metrics.read(result)
+        self.figures = figures = self._metrics.read(result)
         rejected = sum(figures.rejected.values())
         others = f" + not clicks {figures.not_clicks}" if figures.not_clicks else ""
         sys.stdout.write(
@@ -81,6 +81,10 @@ class LiveStatus:
                 f"{_refused(figures)[3:]}: dead letters (sink_refused); replay-dead-letters writes them once they fit\n"
             )
         sys.stdout.flush()
+
+    def at_end(self) -> int:
+        """The exit status of a run that has read all there was, as of its summary."""
+        return end_status(self.figures.read, self.figures.rejected, self._limits.max_rejected_share)
 
 
 class _Errors(logging.Handler):

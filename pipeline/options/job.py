@@ -166,7 +166,7 @@ class ClickOptions(PipelineOptions):
             type=share_or_off,
             default="0.5",
             metavar="SHARE",
-            help="of 1,000 records or more: beyond it the job over logs ends with status 4, a live job isn't healthy; off",
+            help="of 1,000 records or more: beyond it the job over logs, or with --until=now, ends with status 4; a live job isn't healthy; off",
         )
         add(
             "--hash_user_ids",

@@ -3,6 +3,7 @@
 May import: `clickstream.io.errors`, `clickstream.pipeline.argv`.
 """
 
+from clickstream.pipeline.watch.end_status import end_status
 from clickstream.pipeline.watch.figures import LiveFigures, SinkFigures
 from clickstream.pipeline.watch.health import (
     SINK_NAMES,
@@ -10,7 +11,6 @@ from clickstream.pipeline.watch.health import (
     Limits,
     default_limits,
     report,
-    too_many_rejected,
 )
 from clickstream.pipeline.watch.health_server import HealthServer
 from clickstream.pipeline.watch.job_status import JobStatus, is_supervised, note_end, note_status
@@ -31,6 +31,7 @@ __all__ = [
     "SinkFigures",
     "belongs_to_job",
     "default_limits",
+    "end_status",
     "end_with_parent",
     "is_supervised",
     "note_end",
@@ -39,5 +40,4 @@ __all__ = [
     "report",
     "stop_on_signals",
     "supervise",
-    "too_many_rejected",
 ]

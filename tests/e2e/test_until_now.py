@@ -87,6 +87,25 @@ def test_a_click_that_comes_after_its_window_was_complete_is_too_late_in_the_nex
     assert bench.sql_rows() == expected == bench.documents()
 
 
+def test_where_most_is_rejected_a_run_ends_with_a_status_of_its_own_and_leaves_nothing_behind(bench) -> None:
+    start = datetime.now(timezone.utc) - timedelta(hours=5)
+    bench.topic.send(
+        [
+            *(straggler(round(start.timestamp() * 1000), "https://a.example/", "India") for _ in range(400)),
+            *[b"{"] * 601,
+        ]
+    )
+    bench.topic.flush()
+    job = bench.job("--until=now", "--window_seconds=300", "--prism_location=")
+    assert job.run() == 4
+    assert job.err == (
+        "601 of 1,001 records were rejected, more than 0.5 of them (--max_rejected_share), mostly as invalid_json: "
+        "look at the dead letters, and at what writes these records. The others are counted.\n"
+    )
+    assert len(bench.dead_letters()) == 601
+    assert list(job.tmpdir.iterdir()) == []
+
+
 def steady(bench: Bench, seed: int) -> AbstractContextManager[None]:
     """A feed while the block lasts, 2 s out of order."""
     return bench.topic.fed(SampleOptions(seed=seed, events=10_000_000, **FEW), 1000.0)
