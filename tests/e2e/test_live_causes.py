@@ -70,6 +70,7 @@ def test_a_fatal_cause_is_one_line_and_the_job_not_well_before_it_has_written(
             ended_by(job, health, missing, lambda: bench.sql(drop), lambda: bench.sql(add))
         assert_exact_in_the_end(bench, job)
         job.stop(signal.SIGINT)
+        assert list(job.tmpdir.iterdir()) == []
     finally:
         job.kill()
     assert "Traceback" not in job.err

@@ -44,6 +44,7 @@ def test_the_page_stands_beside_the_job_and_ends_with_it(kafka, prism, tmp_path)
             job.wait_until(lambda: clicks_on(page) == stored(tmp_path) > 1000, 60, "all clicks on the page")
         assert job.stop(signal.SIGTERM)[0] == 0
         assert job.processes() == []
+        assert list(job.tmpdir.iterdir()) == []
     finally:
         job.kill()
 
