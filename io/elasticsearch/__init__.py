@@ -4,7 +4,7 @@ May import: `clickstream.transforms`' ground and the modules directly in `clicks
 """
 
 from clickstream.io.elasticsearch.bulk_file import WriteBulkFile, remove_pieces, write_bulk_file
-from clickstream.io.elasticsearch.connection import ElasticsearchConnection, ask, perform
+from clickstream.io.elasticsearch.connection import ElasticsearchConnection, ask, perform, speaks_opensearch
 from clickstream.io.elasticsearch.documents import WriteDocumentsToElasticsearch
 from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.index import check_elasticsearch, setup_elasticsearch
@@ -30,6 +30,7 @@ __all__ = [
     "remove_pieces",
     "searched",
     "setup_elasticsearch",
+    "speaks_opensearch",
     "write_bulk_file",
     "write_refused_documents",
     "write_settings",

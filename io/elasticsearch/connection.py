@@ -154,6 +154,11 @@ def send_bulk(client: Elasticsearch, body: bytes) -> bytes:
     return answer if isinstance(answer, bytes) else b""
 
 
+def speaks_opensearch(client: Elasticsearch) -> bool:
+    """Whether OpenSearch has answered this client."""
+    return any(isinstance(node, FreshNode) and node.is_opensearch for node in client.transport.node_pool.all())
+
+
 def _class_of(status: int, content: str) -> type[ElasticsearchError]:
     """What a status means. That a bulk request is refused for itself, which is as good as any, is no more than a state."""
     if status == 413:

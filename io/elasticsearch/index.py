@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from elasticsearch import Elasticsearch
 
 from clickstream.io.elasticsearch.connection import ask, perform, refuse
+from clickstream.io.elasticsearch.dialect import product_of
 from clickstream.io.elasticsearch.errors import ElasticsearchError, ForbiddenError
 from clickstream.io.elasticsearch.mapping import complaints
 from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, is_by_time, searched
 from clickstream.io.elasticsearch.template import setup_template
 
-OLDEST_SERVER = 8
+OLDEST = {"Elasticsearch": 8, "OpenSearch": 2}
 
 
 def setup_elasticsearch(
@@ -92,7 +93,8 @@ def _check_alias(client: Elasticsearch, index: str) -> None:
 
 
 def _check_version(client: Elasticsearch) -> None:
-    number = str(ask(client, "GET", "/")["version"]["number"])
-    if int(number.partition(".")[0]) < OLDEST_SERVER:
-        message = f"Elasticsearch {number} is too old: use version {OLDEST_SERVER} or later."
+    version = ask(client, "GET", "/")["version"]
+    number, product = str(version["number"]), product_of(version)
+    if int(number.partition(".")[0]) < OLDEST[product]:
+        message = f"{product} {number} is too old: use version {OLDEST[product]} or later."
         raise ElasticsearchError(message)

@@ -6,7 +6,10 @@ from contextlib import suppress
 from queue import Empty
 from typing import Any
 
-from elastic_transport import NodeConfig, Urllib3HttpNode
+from elastic_transport import HttpHeaders, NodeConfig, TransportError, Urllib3HttpNode
+from elastic_transport.client_utils import DEFAULT
+
+from clickstream.io.elasticsearch.dialect import as_elasticsearch, is_elasticsearch, is_opensearch, plain
 
 IDLE_SECONDS = (
     20.0  # firewalls and balancers forget a silent connection after a minute or more; opening another takes some ms
@@ -27,19 +30,44 @@ def _socket_options() -> list[tuple[int, int, int]]:
 
 
 class FreshNode(Urllib3HttpNode):
-    """One server. Connections that have been idle are closed before the next request, which opens another."""
+    """One server. Connections that have been idle are closed before the next request, which opens another. OpenSearch is spoken to in its dialect."""
 
     def __init__(self, config: NodeConfig) -> None:
         super().__init__(config)
         self.pool.conn_kw["socket_options"] = _socket_options()
         self._used = time.monotonic()
+        self.is_opensearch = False
 
-    def perform_request(self, *arguments: Any, **options: Any) -> Any:
-        """As the client's own."""
+    def perform_request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: HttpHeaders | None = None,
+        request_timeout: Any = DEFAULT,
+    ) -> Any:
+        """As the client's own. What answers without Elasticsearch's name is asked who it is; OpenSearch then gets the request in its own terms."""
+        asked = headers or HttpHeaders()
+        if not self.is_opensearch:
+            answer = self._request(method, target, body, asked, request_timeout)
+            if is_elasticsearch(answer.meta) or not self._says_opensearch(asked, request_timeout):
+                return answer
+            self.is_opensearch = True
+        answer = self._request(method, target, body, plain(asked), request_timeout)
+        return answer._replace(meta=as_elasticsearch(answer.meta, asked.get("accept") or ""))
+
+    def _says_opensearch(self, asked: HttpHeaders, request_timeout: Any) -> bool:
+        headers = plain({name: value for name, value in asked.items() if name.lower() != "content-type"})
+        with suppress(TransportError):
+            meta, body = self._request("GET", "/", None, headers, request_timeout)
+            return is_opensearch(meta.status, body)
+        return False
+
+    def _request(self, method: str, target: str, body: bytes | None, headers: HttpHeaders, seconds: Any) -> Any:
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._close_idle()
         try:
-            return super().perform_request(*arguments, **options)
+            return super().perform_request(method, target, body, headers, seconds)
         finally:
             self._used = time.monotonic()
 

@@ -17,6 +17,7 @@ from clickstream.io.elasticsearch import (
     check_index_name,
     perform,
     searched,
+    speaks_opensearch,
 )
 from clickstream.io.results.row_filter import FIRST_PAGE_ROWS, RowFilter, next_page_rows, page_schema
 from clickstream.transforms.schema import RESULT_COLUMNS
@@ -28,7 +29,7 @@ _WHOLE = {"allow_partial_search_results": "false", "filter_path": "pit_id,hits.h
 
 
 class _Hit(msgspec.Struct):
-    sort: list[Any]
+    sort: list[Any] = []
     source: dict[str, msgspec.Raw] = msgspec.field(name="_source", default_factory=dict)
 
 
@@ -41,7 +42,12 @@ class _Answer(msgspec.Struct):
     hits: _Hits = msgspec.field(default_factory=_Hits)
 
 
-_ANSWERS = msgspec.json.Decoder(_Answer)
+class _Scrolled(msgspec.Struct):
+    scroll_id: str = msgspec.field(name="_scroll_id", default="")  # none where no index is of the name
+    hits: _Hits = msgspec.field(default_factory=_Hits)
+
+
+_ANSWERS, _SCROLLED = msgspec.json.Decoder(_Answer), msgspec.json.Decoder(_Scrolled)
 
 
 def read_elasticsearch_rows(
@@ -57,13 +63,38 @@ def read_elasticsearch_rows(
     check_index_name(index)
     client = connection.connect()
     try:
-        opened = ask(client, "POST", f"/{searched(index)}/_pit?keep_alive={_KEEP_ALIVE}")["id"]
-        yield from _pages(client, opened, wanted, columns)
+        opened = _point_in_time(client, index)
+        yield from _pages(client, opened, wanted, columns) if opened else _scrolled(client, index, wanted, columns)
         # Not if the reader leaves early: that may be the garbage collector, when the client is no more. It ends by itself.
-        with suppress(ElasticsearchError):
-            ask(client, "DELETE", "/_pit", {"id": opened})
+        if opened:
+            with suppress(ElasticsearchError):
+                ask(client, "DELETE", "/_pit", {"id": opened})
     finally:
         client.close()
+
+
+def _point_in_time(client: Elasticsearch, index: str) -> str:
+    """Opens one; empty where OpenSearch answers, whose points in time have no order to go on in (2.19)."""
+    try:
+        return str(ask(client, "POST", f"/{searched(index)}/_pit?keep_alive={_KEEP_ALIVE}")["id"])
+    except ElasticsearchError:
+        if not speaks_opensearch(client):
+            raise
+        return ""
+
+
+def _scrolled(client: Elasticsearch, index: str, wanted: RowFilter, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The same from OpenSearch, all as of one moment too; a scroll's pages are all of one size."""
+    asked = {"query": query_of(wanted), "_source": list(columns), "sort": ["_doc"], "size": FIRST_PAGE_ROWS}
+    path, body = f"/{searched(index)}/_search?scroll={_KEEP_ALIVE}&allow_partial_search_results=false", asked
+    while True:
+        answer = _SCROLLED.decode(perform(client, "POST", path, orjson.dumps(body)))
+        path, body = "/_search/scroll", {"scroll": _KEEP_ALIVE, "scroll_id": answer.scroll_id}
+        yield _table([hit.source for hit in answer.hits.hits], columns)
+        if len(answer.hits.hits) < FIRST_PAGE_ROWS:
+            break
+    with suppress(ElasticsearchError):  # it ends by itself too
+        ask(client, "DELETE", "/_search/scroll", {"scroll_id": [answer.scroll_id]})
 
 
 def _pages(client: Elasticsearch, opened: str, wanted: RowFilter, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -107,5 +138,11 @@ def _column(cells: list[bytes], field: pa.Field) -> pa.Array:
 
 
 def _as_written(cell: bytes) -> str:
-    """Part of a document as text: Elasticsearch gives numbers under 0.001, and from 10 million, with an exponent (9.9E-4)."""
+    """Part of a document as text: Elasticsearch gives numbers under 0.001, and from 10 million, with an exponent (9.9E-4).
+
+    OpenSearch turns a histogram's lists round.
+    """
+    if cell.startswith(b'{"counts"'):
+        found = orjson.loads(cell)
+        cell = orjson.dumps({"values": found["values"], "counts": found["counts"]})
     return (orjson.dumps(orjson.loads(cell)) if b"E" in cell else cell).decode()

@@ -1,6 +1,7 @@
 """Fixtures with real servers, for all tests.
 
-`kafka`, `elasticsearch`, `mariadb`, `mysql`, `cassandra`, `hbase`, `flink`, and `sql_server`: a test that takes this one runs on each of the two.
+`kafka`, `elasticsearch`, `opensearch`, `mariadb`, `mysql`, `cassandra`, `hbase`, `flink`, and
+`sql_server`: a test that takes this one runs on each of the two.
 Each server is started once in a test process, when the first test asks for one, together with all others that the
 chosen tests of its group will need. A server that doesn't start is an error of the tests that need it, never a reason to
 skip them.
@@ -26,6 +27,7 @@ from tests.services.kafka import Kafka
 from tests.services.kafka_topic import PARTITIONS
 from tests.services.mariadb import MariaDb
 from tests.services.mysql import MySql
+from tests.services.opensearch import OpenSearch
 from tests.services.prism import find_prism
 from tests.services.services import KINDS, Services, install
 from tests.services.sql import SqlServer
@@ -141,6 +143,12 @@ def sql_server(services: Services, request: pytest.FixtureRequest) -> SqlServer:
 def elasticsearch(services: Services) -> Elasticsearch:
     """An Elasticsearch node."""
     return services.get("elasticsearch")
+
+
+@pytest.fixture(scope="session")
+def opensearch(services: Services) -> OpenSearch:
+    """An OpenSearch node."""
+    return services.get("opensearch")
 
 
 @pytest.fixture(scope="session")

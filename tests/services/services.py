@@ -10,11 +10,12 @@ from tests.services.hbase import HBase
 from tests.services.kafka import Kafka
 from tests.services.mariadb import MariaDb
 from tests.services.mysql import MySql
+from tests.services.opensearch import OpenSearch
 from tests.services.run import Run
 from tests.services.service import Service
 
 KINDS: dict[str, type[Service]] = {
-    kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch, Cassandra, HBase, Flink)
+    kind.name: kind for kind in (Kafka, MariaDb, MySql, Elasticsearch, OpenSearch, Cassandra, HBase, Flink)
 }
 
 
