@@ -7,7 +7,7 @@ from e2e.test_batch import stored_rows
 
 from clickstream.pipeline.__main__ import main
 
-LOG = Path(__file__).parents[1] / "io/cases/country.ndjson"
+LOG = Path(__file__).parents[1] / "io/logs/cases/country.ndjson"
 GIVEN = {"India": 1, "INDIA": 1, "IN": 1, "-": 1, "XX": 1, "": 3}
 NAMED = {"India": 3, "-": 1, "XX": 1, "": 3}
 
