@@ -29,12 +29,14 @@ class Way(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+BREAKDOWNS = "browser,os,device,city"
 FIXED = "--time_spent=fixed:300"
 WAYS = {
     "floor": Way("one DuckDB query (the floor)", "floor.py"),
     "fixed": Way("this pipeline, parse to aggregate, `fixed:300`", "columns.py", (FIXED,)),
     "unsketched": Way("the same without sketches of users", "columns.py", (FIXED, "--sketch_size=off")),
     "columns": Way("this pipeline, parse to aggregate, `dwell`", "columns.py"),
+    "breakdowns": Way("the same with four breakdowns", "columns.py", (f"--breakdowns={BREAKDOWNS}",)),
     "fixed_job": Way("this pipeline, `fixed:300`, with SQLite, bulk file and report", None, (FIXED,)),
     "job": Way("this pipeline, `dwell`, with SQLite, bulk file and report", None),
     "rollups": Way("the same with hours and days", None, ("--rollups=1h,1d", "--time_zone=Asia/Kolkata")),

@@ -10,18 +10,18 @@ import apache_beam as beam
 from clickstream.io.logs import ReadClickLogs
 from clickstream.pipeline.options import read_options
 from clickstream.pipeline.settings import Settings
-from clickstream.transforms import AggregateByPage, ParseClicks
+from clickstream.transforms import ParseClicks
 
 
 def main(path: str, *argv: str) -> None:
     """Makes the rows and throws them away."""
     options = read_options(argv)
     settings = Settings.from_options(options)
-    aggregate = AggregateByPage(settings.window_seconds, settings.measure.shards, sketch_size=settings.sketch_size)
     with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
         parsed = pipeline | ReadClickLogs(path) | ParseClicks(settings.parse)
-        rows = parsed.clicks | settings.measure_step() | aggregate
-        rows | "Rows" >> beam.Map(lambda table: table.num_rows)
+        found = parsed.clicks | settings.measure_step() | settings.cut() | settings.sum_up(None)
+        for name, rows in found.items():
+            _ = rows | f"Rows{name}" >> beam.Map(lambda table: table.num_rows)
 
 
 if __name__ == "__main__":

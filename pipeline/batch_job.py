@@ -23,16 +23,15 @@ from clickstream.page.report import RunCounts, write_report
 from clickstream.pipeline.counts import Counts, count_records
 from clickstream.pipeline.jobs import Job, Output, wire
 from clickstream.pipeline.options import ClickOptions, LogOptions, event_format_of
-from clickstream.pipeline.output_dir import SHAPING, OutputDir, rolled_up
+from clickstream.pipeline.output_dir import SHAPING, OutputDir, derived_name
 from clickstream.pipeline.pieces import Pieces, pieces_of
 from clickstream.pipeline.row_settings import check_settings, note_kept_clicks
 from clickstream.pipeline.runners import mendable_errors, quiet_beam, runner_of, workers_are_here
 from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks, names_servers, sinks_of
 from clickstream.pipeline.summary import ProgressLine, print_server_summary, print_summary
-from clickstream.transforms import ParseClicks, ParseOptions, SumByPage
+from clickstream.transforms import ParseClicks, ParseOptions
 from clickstream.transforms.restate import WindowChange
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 _POLL_SECONDS = 0.2
 _HEAD_BYTES, _HEAD_LINES = 1 << 16, 100
@@ -148,19 +147,19 @@ def batch_job(
     settings, sinks = pieces.settings, pieces.sinks
     embedded = sinks.sql is not None and sinks.sql.is_sqlite
 
-    def output_of(name: str, sum_up: SumByPage) -> Output:
+    def output_of(name: str) -> Output:
         bulk_file = None
         if embedded and pieces.is_first:
-            bulk_file = WriteBulkFile(str(output.bulk_file(name).absolute()), rolled_up(sinks.index, name))
-        return Output(sum_up, sinks.write_rows(name), bulk_file)
+            bulk_file = WriteBulkFile(str(output.bulk_file(name).absolute()), derived_name(sinks.index, name))
+        return Output(sinks.write_rows(name), bulk_file)
 
-    sums = {periods.name if periods else "": settings.sum_up(periods) for periods in settings.sums}
     return Job(
         read=ReadClickLogs(logs=files),
         parse=ParseClicks(settings.parse),
         measure=settings.measure_step(),
         cut=settings.cut(),
-        outputs={name: output_of(name, sum_up) for name, sum_up in sums.items()},
+        sums={periods.name if periods else "": settings.sum_up(periods) for periods in settings.sums},
+        outputs={name: output_of(name) for name in ("", *sinks.derived)},
         write_dead_letters=sinks.write_dead_letters(options),
         store_raw=_keep(pieces),
         note_progress=NoteProgress(str(folder / "progress")) if workers_are_here(options) else None,
@@ -177,9 +176,10 @@ def _keep(pieces: Pieces) -> beam.PTransform | None:
 
 def _write_bulk_files(output: OutputDir, sinks: Sinks) -> None:
     """Writes what Elasticsearch would get of all runs together."""
-    for name in ("", *sinks.rollups):
-        rows = read_sql_rows(sinks.table(name), RowFilter(), PAGE_METRICS_SCHEMA.names)
-        write_bulk_file(output.bulk_file(name), rows, rolled_up(sinks.index, name))
+    for name in ("", *sinks.derived):
+        table = sinks.table(name)
+        rows = read_sql_rows(table, RowFilter(), table.kind.schema.names)
+        write_bulk_file(output.bulk_file(name), rows, derived_name(sinks.index, name))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The graph, the same for every job: only the source and the sinks differ."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,21 +9,20 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindows
 
 from clickstream.io.logs import LastLine, NoteLastLines
-from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, RawBatch, SumByPage
+from clickstream.pipeline.output_dir import derived_of
+from clickstream.transforms import CutByWindow, MeasureTimeSpent, ParseClicks, RawBatch, SumByBreakdown
 from clickstream.transforms.outputs import named_outputs
 
 
 @dataclass
 class Output:
-    """Result rows of one kind, by windows or by hours or days, and where they go.
+    """Where result rows of one kind go: of windows, hours or days, of pages or a breakdown.
 
     Attributes:
-        sum_up: From partial sums to rows.
         write_rows: Sinks of result tables, by label; each has the outputs `written` and `rejected`.
         write_bulk_file: Sink of result tables that refuses none, without outputs.
     """
 
-    sum_up: SumByPage
     write_rows: dict[str, beam.PTransform]
     write_bulk_file: beam.PTransform | None = None
 
@@ -34,7 +34,8 @@ class Job:
     Attributes:
         read: Yields `RawBatch`.
         parse, measure, cut: What is computed, up to partial sums.
-        outputs: What is made of them, by label.
+        sums: From partial sums to rows of pages and breakdowns, by the roll-up's name.
+        outputs: What becomes of these, by what stands behind the windows' names (`derived_of`).
         write_dead_letters: Sink of rejected tables; yields how many are written, as they are.
         store_raw: Passes on clicks as `stored` once they are kept; has the output `rejected` too. None: none are kept.
         note_progress: Passes on raw batches and rejected tables, and notes how many.
@@ -47,6 +48,7 @@ class Job:
     parse: ParseClicks
     measure: MeasureTimeSpent
     cut: CutByWindow
+    sums: dict[str, SumByBreakdown]
     outputs: dict[str, Output]
     write_dead_letters: beam.PTransform
     store_raw: beam.PTransform | None = None
@@ -65,11 +67,14 @@ def _parts(kept: dict[str, Any]) -> beam.PCollection:
     return [found.parts for found in kept.values()] | "Parts" >> beam.Flatten()
 
 
-def _rows(partials: beam.PCollection, job: Job, name: str) -> beam.PCollection:
-    rows = partials | f"SumByPage{name}" >> job.outputs[name].sum_up
-    if job.only_whole is None:
-        return rows
-    return rows | f"OnlyWhole{name}" >> beam.ParDo(job.only_whole).with_output_types(pa.Table)
+def _rows(partials: beam.PCollection, job: Job) -> Iterator[tuple[str, beam.PCollection]]:
+    """Rows, and what stands behind their windows' names; a roll-up is wired when the one before has its sinks."""
+    for rollup, sum_up in job.sums.items():
+        for breakdown, rows in (partials | f"SumByPage{rollup}" >> sum_up).items():
+            name = derived_of(rollup, breakdown)
+            if job.only_whole is not None:
+                rows |= f"OnlyWhole{name}" >> beam.ParDo(job.only_whole).with_output_types(pa.Table)
+            yield name, rows
 
 
 def wire(pipeline: beam.Pipeline, job: Job) -> None:
@@ -91,8 +96,8 @@ def wire(pipeline: beam.Pipeline, job: Job) -> None:
     measured = {"clicks": clicks, "before": parsed.before} | "MeasureTime" >> job.measure
     partials = measured | "CutByWindow" >> job.cut
     sinks: dict[str, Any] = {}
-    for name, output in job.outputs.items():
-        rows = _rows(partials, job, name)
+    for name, rows in _rows(partials, job):
+        output = job.outputs[name]
         sinks |= {f"{label}{name}": rows | f"{label}{name}" >> write for label, write in output.write_rows.items()}
         if output.write_bulk_file is not None:
             _ = rows | f"WriteBulkFile{name}" >> output.write_bulk_file

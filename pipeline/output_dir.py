@@ -10,6 +10,7 @@ from typing import Any
 
 from clickstream.io.errors import UserError
 from clickstream.io.sql import SqlConnection
+from clickstream.transforms.breakdowns import DEFAULT_VALUES
 
 # Rows made with other values of these can't stand in one table: the same key would mean something else.
 SHAPING = (
@@ -28,16 +29,28 @@ SHAPING = (
         "hash_user_ids",
         "rollups",
         "time_zone",
+        "breakdowns",
+        "breakdown_values",
         "raw_store",
     ),
 )
 
-_BEFORE = {"raw_store": "none", "country_names": "as_given", "unknown_country": "count"}  # of versions without these
+_BEFORE: dict[str, Any] = {
+    "raw_store": "none",
+    "country_names": "as_given",
+    "unknown_country": "count",
+    "breakdown_values": DEFAULT_VALUES,
+}  # of versions without these
 
 
-def rolled_up(name: str, rollup: str) -> str:
-    """The name of the table, index or file of a roll-up beside that of the windows; of the latter, for an empty one."""
-    return f"{name}_{rollup}" if rollup else name
+def derived_name(name: str, derived: str) -> str:
+    """The name of the table, index or file of a roll-up or breakdown beside that of the windows; of the latter, for an empty one."""
+    return f"{name}_{derived}" if derived else name
+
+
+def derived_of(rollup: str, breakdown: str) -> str:
+    """What stands behind the windows' names: `1h`, `by_browser`, `by_browser_1h`; nothing for windows of pages."""
+    return "_".join(filter(None, (breakdown and f"by_{breakdown}", rollup)))
 
 
 @dataclass(frozen=True)
@@ -51,9 +64,9 @@ class OutputDir:
         """SQLite: `page_metrics` and `dead_letters`."""
         return self.path / "clickstream.db"
 
-    def bulk_file(self, rollup: str = "") -> Path:
-        """The body that Elasticsearch's `_bulk` would get: windows, or a roll-up."""
-        return self.path / f"{rolled_up('elasticsearch', rollup)}.ndjson"
+    def bulk_file(self, derived: str = "") -> Path:
+        """The body that Elasticsearch's `_bulk` would get: windows, or what is derived of them (`derived_of`)."""
+        return self.path / f"{derived_name('elasticsearch', derived)}.ndjson"
 
     @property
     def raw_clicks(self) -> Path:
@@ -63,7 +76,7 @@ class OutputDir:
     def clicks(self, stores: Sequence[str] = ()) -> Path:
         """Folder: the clicks, in files, of all runs into these stores on servers; without any, into this folder."""
         name = blake2b("\n".join(stores).encode(), digest_size=4).hexdigest() if stores else ""
-        return self.path / rolled_up("clicks", name)
+        return self.path / derived_name("clicks", name)
 
     @property
     def replayed(self) -> Path:

@@ -17,7 +17,7 @@ from clickstream.page.address import Address
 from clickstream.page.answers import WAIT_SECONDS, PageAnswers
 from clickstream.page.view import View
 from clickstream.pipeline.options import MetricOptions, OutputOptions, PageOptions
-from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up
+from clickstream.pipeline.output_dir import OutputDir, derived_name, embedded_results
 from clickstream.pipeline.sinks import dead_letters_of, elasticsearch_of, server_of
 
 _ROLLUPS = ("1d", "1h")  # the longest first
@@ -106,10 +106,10 @@ def _stores(options: PipelineOptions, chosen: OutputOptions) -> dict[str, Store]
     server = server_of(options)
     if server is None and chosen.elasticsearch:
         cluster, index = replace(elasticsearch_of(options), request_timeout=20.0), chosen.elasticsearch_index
-        return {name: ElasticsearchStore(cluster, rolled_up(index, name)) for name in ("", *_ROLLUPS)}
+        return {name: ElasticsearchStore(cluster, derived_name(index, name)) for name in ("", *_ROLLUPS)}
     database = server or embedded_results(chosen.output_dir)
     return {
-        name: SqlStore(replace(database, metrics_table=rolled_up(database.metrics_table, name)))
+        name: SqlStore(replace(database, metrics_table=derived_name(database.metrics_table, name)))
         for name in ("", *_ROLLUPS)
     }
 

@@ -15,15 +15,17 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.io.raw import BUCKET_MS, RawStore, RawStoreConnection, ReadRawClicks
 from clickstream.io.results import ReadPublishedRows, elasticsearch_reader, refresh, sql_reader
-from clickstream.pipeline.output_dir import rolled_up
+from clickstream.pipeline.output_dir import derived_name, derived_of
 from clickstream.pipeline.raw_store import needed_raw_store, opened, set_up_raw_store
 from clickstream.pipeline.row_settings import check_settings
 from clickstream.pipeline.runners import mendable_errors, quiet_beam, runner_of
 from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks, sinks_of
 from clickstream.transforms import Periods
+from clickstream.transforms.breakdowns import holds_breakdown
 from clickstream.transforms.parse import with_iso_names
 from clickstream.transforms.restate import RestateRows, WindowChange
+from clickstream.transforms.schema import BREAKDOWN, PAGES
 
 _NAMED = beam.Map(with_iso_names).with_output_types(pa.Table)
 _SLICE_MS = 86_400_000  # so that a day's clicks are in memory at once, not a year's
@@ -71,8 +73,8 @@ class Restating:
     def _run(self, start_ms: int, end_ms: int) -> list[WindowChange]:
         quiet_beam()
         if self.sinks.elasticsearch is not None:
-            for periods in self.settings.sums:
-                refresh(self.sinks.elasticsearch, rolled_up(self.sinks.index, _name(periods)))
+            for derived in ("", *self.sinks.derived):
+                refresh(self.sinks.elasticsearch, derived_name(self.sinks.index, derived))
         with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, mendable_errors():
             pipeline = beam.Pipeline(runner=runner_of(self.options), options=self.options)
             self._wire(pipeline, start_ms, end_ms, folder)
@@ -89,19 +91,21 @@ class Restating:
         measured = clicks | "MeasureTimeSpent" >> settings.measure_step()
         partials = measured | "CutByWindow" >> settings.cut()
         for periods in self.settings.sums:
-            rows = partials | f"SumByPage{_name(periods)}" >> settings.sum_up(periods)
-            self._compare(pipeline, rows, periods, (start_ms, end_ms), note)
+            rollup = "" if periods is None else periods.name
+            for breakdown, rows in (partials | f"SumByPage{rollup}" >> settings.sum_up(periods)).items():
+                name = derived_of(rollup, breakdown)
+                self._compare(pipeline, rows, periods, name, (start_ms, end_ms), note)
 
     def _compare(
-        self, pipeline: beam.Pipeline, rows: Any, periods: Periods | None, within: tuple[int, int], note: str
+        self, pipeline: beam.Pipeline, rows: Any, periods: Periods | None, name: str, within: tuple[int, int], note: str
     ) -> None:
-        name = _name(periods)
+        kind = BREAKDOWN if holds_breakdown(name) else PAGES
         length = None if periods or self.changing else self.settings.window_seconds
         published = {
-            store: pipeline | f"Read {store}" >> ReadPublishedRows(reader, *within, length)
+            store: pipeline | f"Read {store}" >> ReadPublishedRows(reader, *within, length, kind)
             for store, reader in self._readers(name).items()
         }
-        compare = RestateRows(self._fewer(periods), keep_fuller=not self.changing)
+        compare = RestateRows(self._fewer(periods), keep_fuller=not self.changing, kind=kind)
         restated = {"computed": rows, "published": published} | f"RestateRows{name}" >> compare
         _ = restated.changes | f"Note{name}" >> beam.ParDo(_NoteChanges(note))
         if self.write:
@@ -118,7 +122,7 @@ class Restating:
             table = self.sinks.table(name)
             readers[f"{'SQLite' if table.is_sqlite else 'MySQL'} {table.metrics_table}"] = sql_reader(table)
         if self.sinks.elasticsearch is not None:
-            index = rolled_up(self.sinks.index, name)
+            index = derived_name(self.sinks.index, name)
             readers[f"Elasticsearch {index}"] = elasticsearch_reader(self.sinks.elasticsearch, index)
         return readers
 
@@ -181,7 +185,3 @@ def stretches(buckets: Iterable[int], around_ms: int) -> list[tuple[int, int]]:
         else:
             found.append((start, end))
     return found
-
-
-def _name(periods: Periods | None) -> str:
-    return "" if periods is None else periods.name

@@ -11,10 +11,11 @@ from clickstream.io import elasticsearch, sql
 from clickstream.io.errors import UserError
 from clickstream.io.raw.files import FileRawStore, FileRawStoreConnection
 from clickstream.pipeline.options import ClickOptions, MetricOptions, OutputOptions, RawStoreOptions
-from clickstream.pipeline.output_dir import OutputDir, embedded_results, rolled_up
+from clickstream.pipeline.output_dir import OutputDir, derived_name, embedded_results
 from clickstream.pipeline.raw_store import opened, raw_store_of
 from clickstream.pipeline.settings import Settings
 from clickstream.pipeline.sinks import Sinks, elasticsearch_of, names_servers, server_of
+from clickstream.transforms.breakdowns import holds_breakdown
 from clickstream.transforms.parse import Pseudonyms
 
 _CHECKED = "a check value of the key, which tells nothing of any user"
@@ -23,15 +24,15 @@ _BLANK = ("session_gap", "hash_user_ids", "tracking_parameters", "country_names"
 
 
 class _Place(NamedTuple):
-    """A table or an index: what it is called, and which roll-up it holds."""
+    """A table or an index: what it is called, and what it holds, as `derived_of` says."""
 
     name: str
-    rollup: str
+    derived: str
     found: dict[str, str]
 
 
-def shaping(options: PipelineOptions, settings: Settings, rollup: str = "") -> dict[str, str]:
-    """The settings that shape rows of windows, or of a roll-up, by the options' names. Of the pseudonyms' key a check value."""
+def shaping(options: PipelineOptions, settings: Settings, derived: str = "") -> dict[str, str]:
+    """The settings that shape rows of windows, or of what is derived of them, by the options' names. Of the pseudonyms' key a check value."""
     metrics, clicks = options.view_as(MetricOptions), options.view_as(ClickOptions)
     measure, key, dwells = settings.measure, settings.parse.user_key, settings.dwells
     once = dwells if measure.deduplicate is None else measure.deduplicate
@@ -48,7 +49,8 @@ def shaping(options: PipelineOptions, settings: Settings, rollup: str = "") -> d
         "unknown_country": _unless("count", clicks.unknown_country),
         "hash_user_ids": Pseudonyms(key()).of(_CHECKED) if key else "",
     }
-    found |= {"time_zone": str(metrics.time_zone)} if rollup else {}
+    found |= {"time_zone": str(metrics.time_zone)} if derived.endswith(("1h", "1d")) else {}
+    found |= {"breakdown_values": str(metrics.breakdown_values)} if holds_breakdown(derived) else {}
     return {name: value for name, value in found.items() if value}
 
 
@@ -59,11 +61,11 @@ def check_settings(options: PipelineOptions, settings: Settings, sinks: Sinks, *
         UserError: One differs: both values, and what to do; or a store can't be reached.
     """
     for place in list(_places(sinks)):
-        wanted = shaping(options, settings, place.rollup)
+        wanted = shaping(options, settings, place.derived)
         if differing := [name for name in (*wanted, *place.found) if _differs(name, wanted, place.found)]:
             raise _refusal(place, differing[0], wanted)
         if note:
-            _note(sinks, place.rollup, wanted)
+            _note(sinks, place.derived, wanted)
 
 
 def check_url_setting(options: PipelineOptions) -> None:
@@ -93,8 +95,8 @@ def _asked(options: PipelineOptions) -> Iterator[_Place]:
 
 def change_settings(options: PipelineOptions, settings: Settings, sinks: Sinks) -> None:
     """Notes the settings, whatever was noted before: the rows are restated."""
-    for rollup in ("", *sinks.rollups):
-        _note(sinks, rollup, dict.fromkeys(_BLANK, "") | shaping(options, settings, rollup), anew=True)
+    for derived in ("", *sinks.derived):
+        _note(sinks, derived, dict.fromkeys(_BLANK, "") | shaping(options, settings, derived), anew=True)
     if not names_servers(options):
         OutputDir(Path(options.view_as(OutputOptions).output_dir)).remember_changed(options.get_all_options())
 
@@ -108,7 +110,7 @@ def note_kept_clicks(options: PipelineOptions, sinks: Sinks, *, live: bool = Fal
     ours = _kept(options)
     for place in _places(sinks):
         kept = place.found.get(_KEPT, "")
-        if place.rollup or (live and (kept or not ours)) or kept == ours:
+        if place.derived or (live and (kept or not ours)) or kept == ours:
             continue
         if kept:
             where = "--raw_store=files" if kept.startswith("files") else f"--raw_store={kept}"
@@ -149,25 +151,25 @@ def _refusal(place: _Place, name: str, wanted: Mapping[str, str]) -> UserError:
 
 
 def _places(sinks: Sinks) -> Iterator[_Place]:
-    for rollup in ("", *sinks.rollups):
+    for derived in ("", *sinks.derived):
         if sinks.sql is not None:
-            table = sinks.table(rollup)
-            yield _Place(f"{table.place}, table {table.metrics_table},", rollup, sql.read_settings(table))
+            table = sinks.table(derived)
+            yield _Place(f"{table.place}, table {table.metrics_table},", derived, sql.read_settings(table))
         if sinks.elasticsearch is not None:
-            index = rolled_up(sinks.index, rollup)
+            index = derived_name(sinks.index, derived)
             with closing(sinks.elasticsearch.connect()) as client:
                 found = elasticsearch.read_settings(client, index)
-            yield _Place(f"Elasticsearch's index {index}", rollup, found)
+            yield _Place(f"Elasticsearch's index {index}", derived, found)
 
 
-def _note(sinks: Sinks, rollup: str, settings: Mapping[str, str], *, anew: bool = False) -> None:
+def _note(sinks: Sinks, derived: str, settings: Mapping[str, str], *, anew: bool = False) -> None:
     """Writes what isn't noted yet; or all of it, anew."""
     if sinks.sql is not None:
-        table = sinks.table(rollup)
+        table = sinks.table(derived)
         missing = _missing(settings, {} if anew else sql.read_settings(table))
         sql.write_settings(table, missing)
     if sinks.elasticsearch is not None:
-        index = rolled_up(sinks.index, rollup)
+        index = derived_name(sinks.index, derived)
         with closing(sinks.elasticsearch.connect()) as client:
             missing = _missing(settings, {} if anew else elasticsearch.read_settings(client, index))
             elasticsearch.write_settings(client, index, missing)

@@ -1,7 +1,7 @@
 """What a job computes: which clicks count, how their time is measured, and what it's summed up to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,11 +19,12 @@ from clickstream.pipeline.options import (
 )
 from clickstream.transforms import (
     METRIC_COLUMNS,
+    Breakdowns,
     CutByWindow,
     MeasureTimeSpent,
     ParseOptions,
     Periods,
-    SumByPage,
+    SumByBreakdown,
     TimeSpentPolicy,
 )
 from clickstream.transforms.parse import ALL_COLUMNS, Pseudonyms
@@ -40,12 +41,14 @@ class Settings:
         measure: How the time spent is measured.
         sketch_size: How many hashes of users a row keeps at most; 0: none.
         rollups: What windows are rolled up to, the shorter first.
+        breakdowns: What clicks are broken down by.
     """
 
     parse: ParseOptions
     measure: MeasureTimeSpent
     sketch_size: int
     rollups: tuple[Periods, ...]
+    breakdowns: Breakdowns = field(default_factory=Breakdowns)
 
     @classmethod
     def from_options(cls, options: PipelineOptions, *, live: bool = False) -> "Settings":
@@ -56,7 +59,7 @@ class Settings:
         """
         measure, rollups = _measure(options, live=live), rollups_of(options)
         parse = _parse(options, measure, next(reversed(rollups), None), live=live)
-        return cls(parse, measure, options.view_as(MetricOptions).sketch_size, rollups)
+        return cls(parse, measure, options.view_as(MetricOptions).sketch_size, rollups, breakdowns_of(options))
 
     @property
     def window_seconds(self) -> int:
@@ -86,9 +89,14 @@ class Settings:
         """The step from measured clicks to partial sums."""
         return CutByWindow(self.window_seconds, self.measure.shards)
 
-    def sum_up(self, periods: Periods | None, **when: Any) -> SumByPage:
-        """The step from partial sums to rows of windows, or of a roll-up. `when`: on a stream, see there."""
-        return SumByPage(self.window_seconds, sketch_size=self.sketch_size, periods=periods, **when)
+    def sum_up(self, periods: Periods | None, **when: Any) -> SumByBreakdown:
+        """The step from partial sums to rows of windows, or of a roll-up, and of their breakdowns. `when`: on a stream, see there."""
+        found: dict[str, Any] = {
+            "breakdowns": self.breakdowns,
+            "shards": self.measure.shards,
+            "sketch_size": self.sketch_size,
+        }
+        return SumByBreakdown(self.window_seconds, periods=periods, **found, **when)
 
     def bounds_ms(self, millis: int) -> tuple[int, int]:
         """The longest window or period that holds a time."""
@@ -100,7 +108,7 @@ class Settings:
 def _parse(options: PipelineOptions, measure: MeasureTimeSpent, longest: Periods | None, *, live: bool) -> ParseOptions:
     clicks = options.view_as(ClickOptions)
     age = clicks.max_event_age
-    return ParseOptions(
+    parse = ParseOptions(
         columns=_columns(options, measure),
         normalise_urls=clicks.url_normalisation == "on",
         tracking=tracking_of(clicks.tracking_parameters),
@@ -115,14 +123,18 @@ def _parse(options: PipelineOptions, measure: MeasureTimeSpent, longest: Periods
         country_required=clicks.unknown_country == "reject",
         iso_country_names=clicks.country_names == "iso",
     )
+    return replace(parse, event_format=parse.event_format and parse.event_format.of_fields(parse.fields))
 
 
 def _columns(options: PipelineOptions, measure: MeasureTimeSpent) -> tuple[str, ...]:
     if _keeps_raw_clicks(options):
+        if lost := [name for name in measure.traits if name not in ALL_COLUMNS]:
+            message = f"--breakdowns={','.join(lost)} isn't kept by this raw store: leave them out, or --raw_store."
+            raise UserError(message)
         return ALL_COLUMNS
     reported = ("session_end", "time_spent")  # read by that policy only
     columns = tuple(name for name in METRIC_COLUMNS if measure.policy.name == "reported" or name not in reported)
-    return (*columns, "row_key") if measure.needs_row_key else columns
+    return (*columns, *measure.traits, *(["row_key"] if measure.needs_row_key else []))
 
 
 def _keeps_raw_clicks(options: PipelineOptions) -> bool:
@@ -167,6 +179,7 @@ def _measure(options: PipelineOptions, *, live: bool) -> MeasureTimeSpent:
         window_seconds=metrics.window_seconds,
         allowed_lateness_seconds=int(metrics.allowed_lateness) if live else 0,
         shards=metrics.shards or 1,
+        traits=breakdowns_of(options).names,
     )
 
 
@@ -177,6 +190,12 @@ def _deduplicate(options: PipelineOptions) -> bool | None:
         message = "--deduplicate=off counts equal clicks twice, which a raw store holds once: leave out one of --deduplicate and --raw_store."
         raise UserError(message)
     return asked == "row_key" or kept if asked or kept else None
+
+
+def breakdowns_of(options: PipelineOptions) -> Breakdowns:
+    """What clicks are broken down by."""
+    metrics = options.view_as(MetricOptions)
+    return Breakdowns(tuple(filter(None, (metrics.breakdowns or "").split(","))), metrics.breakdown_values)
 
 
 def rollups_of(options: PipelineOptions) -> tuple[Periods, ...]:

@@ -28,8 +28,10 @@ from clickstream.io.sql import (
     setup_sql,
 )
 from clickstream.pipeline.options import KafkaOptions, OutputOptions
-from clickstream.pipeline.output_dir import OutputDir, rolled_up
-from clickstream.pipeline.settings import rollups_of
+from clickstream.pipeline.output_dir import OutputDir, derived_name, derived_of
+from clickstream.pipeline.settings import breakdowns_of, rollups_of
+from clickstream.transforms.breakdowns import holds_breakdown
+from clickstream.transforms.schema import BREAKDOWN, PAGES
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,14 @@ class Sinks:
         sql: The database of the rows; None if only Elasticsearch is named.
         elasticsearch, index: The cluster and index of the rows; None if it is left out.
         dead_letters: The database, or the topic, of rejected records.
-        rollups: The roll-ups that have tables and indices too.
+        derived: What else there are tables and indices of: roll-ups and breakdowns, as `derived_of` calls them.
     """
 
     sql: SqlConnection | None
     elasticsearch: ElasticsearchConnection | None
     index: str
     dead_letters: SqlConnection | str
-    rollups: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
 
     @property
     def is_embedded(self) -> bool:
@@ -76,15 +78,15 @@ class Sinks:
                     check_mysql(database)
         if self.sql is not None:
             setup_settings(self.sql)
-            for rollup in self.rollups:
-                setup_settings(self.table(rollup))
-                setup_sql(self.table(rollup))
-                check_sql(self.table(rollup))
+            for table in map(self.table, self.derived):
+                setup_settings(table)
+                setup_sql(table)
+                check_sql(table)
         if self.elasticsearch is not None:
             client = self.elasticsearch.connect()
-            for rollup in ("", *self.rollups):
-                setup_elasticsearch(client, rolled_up(self.index, rollup), index_settings)
-                check_elasticsearch(client, rolled_up(self.index, rollup))
+            for derived in ("", *self.derived):
+                setup_elasticsearch(client, derived_name(self.index, derived), index_settings)
+                check_elasticsearch(client, derived_name(self.index, derived))
             client.close()
 
     def places(self) -> list[str]:
@@ -94,25 +96,26 @@ class Sinks:
             [f"Elasticsearch at {self.elasticsearch.hosts}, index {self.index}"] if self.elasticsearch else []
         )
 
-    def table(self, rollup: str = "") -> SqlConnection:
-        """The database with the table of the windows, or of a roll-up, as its own. Only where there is a database."""
+    def table(self, derived: str = "") -> SqlConnection:
+        """The database with the table of the windows, or of what is derived of them, as its own. Only where there is a database."""
         if self.sql is None:
             message = "There is no SQL sink."
             raise ValueError(message)
-        return replace(self.sql, metrics_table=rolled_up(self.sql.metrics_table, rollup))
+        kind = BREAKDOWN if holds_breakdown(derived) else PAGES
+        return replace(self.sql, metrics_table=derived_name(self.sql.metrics_table, derived), kind=kind)
 
     def row_stores(self) -> list[Store]:
         """The stores of windows, to be asked."""
         stores: list[Store] = [] if self.sql is None else [SqlStore(self.sql)]
         return stores + ([ElasticsearchStore(self.elasticsearch, self.index)] if self.elasticsearch else [])
 
-    def write_rows(self, rollup: str = "") -> dict[str, beam.PTransform]:
-        """The sinks of result rows, by label: of the windows, or of a roll-up."""
+    def write_rows(self, derived: str = "") -> dict[str, beam.PTransform]:
+        """The sinks of result rows, by label: of the windows, or of what is derived of them."""
         sinks: dict[str, beam.PTransform] = {}
         if self.sql is not None:
-            sinks["WriteToSql" if self.sql.is_sqlite else "WriteToMySql"] = WriteToSql(self.table(rollup))
+            sinks["WriteToSql" if self.sql.is_sqlite else "WriteToMySql"] = WriteToSql(self.table(derived))
         if self.elasticsearch is not None:
-            index = rolled_up(self.index, rollup)
+            index = derived_name(self.index, derived)
             sinks["WriteToElasticsearch"] = WriteToElasticsearch(self.elasticsearch, index)
         return sinks
 
@@ -139,8 +142,15 @@ def sinks_of(options: PipelineOptions) -> Sinks:
     elasticsearch = elasticsearch_of(options) if chosen.elasticsearch else None
     if sql is None and elasticsearch is None:
         sql = embedded_database(options)
-    rollups = tuple(periods.name for periods in rollups_of(options))
-    return Sinks(sql, elasticsearch, chosen.elasticsearch_index, _dead_letters(options, sql), rollups)
+    if holds_breakdown(chosen.elasticsearch_index):
+        message = f"--elasticsearch_index={chosen.elasticsearch_index} is as an index of a breakdown is called: choose another end."
+        raise UserError(message)
+    return Sinks(sql, elasticsearch, chosen.elasticsearch_index, _dead_letters(options, sql), _derived(options))
+
+
+def _derived(options: PipelineOptions) -> tuple[str, ...]:
+    rollups, breakdowns = [periods.name for periods in rollups_of(options)], breakdowns_of(options).names
+    return tuple(derived_of(rollup, breakdown) for breakdown in ("", *breakdowns) for rollup in ("", *rollups))[1:]
 
 
 def names_servers(options: PipelineOptions) -> bool:

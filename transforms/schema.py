@@ -1,9 +1,10 @@
 """The columns that travel between steps: raw batches, clicks, rejected records and result rows.
 
-Everything that crosses a step is one of these four. A step may add columns; it never renames one.
+Everything that crosses a step is one of these. A step may add columns; it never renames one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -81,6 +82,9 @@ CLICK_SCHEMA = pa.schema(
     ]
 )
 
+# What parsing works out of others, where clicks are broken down by it. Raw stores on servers don't keep it.
+ARRIVAL_SCHEMA = pa.schema([(name, pa.string()) for name in ("referrer", "channel", "campaign")])
+
 REJECTED_SCHEMA = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
@@ -96,6 +100,8 @@ _HOLDS: dict[str, pa.DataType] = {
     "time": UTC_MS,
     "url": pa.string(),
     "country": pa.string(),
+    "value": pa.string(),  # of a breakdown's dimension
+    "site": pa.string(),  # a URL's host
     "count": pa.int64(),
     "seconds": pa.float64(),
     "histogram": pa.string(),  # JSON: {"values": [seconds], "counts": [clicks]}
@@ -138,6 +144,44 @@ RESULT_COLUMNS = (
     ResultColumn("version", "count", always=True),
 )
 
-PAGE_METRICS_SCHEMA = pa.schema(
-    [pa.field(column.name, _HOLDS[column.holds], nullable=not column.always) for column in RESULT_COLUMNS]
-)
+
+@dataclass(frozen=True)
+class RowKind:
+    """A kind of result rows: of pages, or of a breakdown. All that differs between them is what a row is about.
+
+    Attributes:
+        columns: Of its rows.
+        key: The two columns that tell apart the rows of a window. The first may be long: SQL's tables are keyed by its hash.
+    """
+
+    columns: tuple[ResultColumn, ...]
+    key: tuple[str, str]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns in Arrow."""
+        return pa.schema([pa.field(each.name, _HOLDS[each.holds], nullable=not each.always) for each in self.columns])
+
+    @property
+    def hashed(self) -> str:
+        """The name of the key's hash in SQL."""
+        return f"{self.key[0]}_hash"
+
+
+def _of_breakdowns() -> tuple[ResultColumn, ...]:
+    instead = {
+        "url": (ResultColumn("value", "value", always=True),),
+        "country": (ResultColumn("site", "site", always=True), ResultColumn("values_together", "count", always=True)),
+    }
+    return tuple(new for column in RESULT_COLUMNS for new in instead.get(column.name, (column,)))
+
+
+PAGES = RowKind(RESULT_COLUMNS, ("url", "country"))
+BREAKDOWN = RowKind(_of_breakdowns(), ("value", "site"))
+PAGE_METRICS_SCHEMA = PAGES.schema
+BREAKDOWN_SCHEMA = BREAKDOWN.schema
+
+
+def kind_of(columns: Collection[str]) -> RowKind:
+    """The kind of rows that have these columns."""
+    return BREAKDOWN if BREAKDOWN.key[0] in columns else PAGES

@@ -9,7 +9,7 @@ from clickstream.io.elasticsearch.documents import WriteDocumentsToElasticsearch
 from clickstream.io.elasticsearch.errors import ElasticsearchError
 from clickstream.io.elasticsearch.index import check_elasticsearch, setup_elasticsearch
 from clickstream.io.elasticsearch.kibana import import_saved_objects
-from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, searched
+from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, kind_in, searched
 from clickstream.io.elasticsearch.refused_documents import write_refused_documents
 from clickstream.io.elasticsearch.row_settings import read_settings, write_settings
 from clickstream.io.elasticsearch.write import WriteToElasticsearch
@@ -25,6 +25,7 @@ __all__ = [
     "check_elasticsearch",
     "check_index_name",
     "import_saved_objects",
+    "kind_in",
     "perform",
     "read_settings",
     "remove_pieces",

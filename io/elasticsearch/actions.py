@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from clickstream.io.elasticsearch.errors import CURES, ElasticsearchError, explain, is_of_content
 from clickstream.io.elasticsearch.names import index_at, is_by_time
-from clickstream.transforms.schema import RESULT_COLUMNS, ResultColumn
+from clickstream.transforms.schema import ResultColumn, RowKind, kind_of
 from clickstream.transforms.sketches import MAX_THETA
 
 MAX_BODY_BYTES = 5 << 20
@@ -90,16 +90,17 @@ def bulk_actions(rows: pa.RecordBatch, index: str) -> pa.StringArray:
     """One action a row: both its lines, each with its newline, so that the array's bytes, end to end, are a bulk body.
 
     Args:
-        rows: PAGE_METRICS_SCHEMA; any number of windows, in whole seconds UTC.
+        rows: PAGE_METRICS_SCHEMA or BREAKDOWN_SCHEMA; any number of windows, in whole seconds UTC.
         index: Where to write; each row into its own of indices by time.
     """
-    url, country = rows["url"], rows["country"]
+    kind = kind_of(rows.schema.names)
+    first, second = (rows[name] for name in kind.key)
     seconds = _per_value(rows["window_start"], lambda start: str(_epoch_seconds(start)))
-    keys = pc.binary_join_element_wise(seconds, url, country, "\0").cast(pa.binary()).to_pylist()
+    keys = pc.binary_join_element_wise(seconds, first, second, "\0").cast(pa.binary()).to_pylist()
     if len(b"".join(keys).translate(None, _PLAIN_BYTES)) > 2 * len(keys):  # more than the keys' own separators: rare
-        url, country = _escaped(url), _escaped(country)
+        first, second = _escaped(first), _escaped(second)
     names = _per_value(rows["window_start"], partial(index_at, index)) if is_by_time(index) else index
-    return _join(rows, names, _document_ids(keys), url, country)
+    return _join(rows, kind, names, _document_ids(keys), (first, second))
 
 
 def action_batches(table: pa.Table, index: str) -> Iterator[pa.StringArray]:
@@ -260,15 +261,15 @@ def _theta_and_exact(theta: pa.Array) -> tuple[str | pa.Array, str | pa.Array]:
 
 
 def _join(
-    rows: pa.RecordBatch, index: str | pa.Array, ids: pa.Array, url: pa.Array, country: pa.Array
+    rows: pa.RecordBatch, kind: RowKind, index: str | pa.Array, ids: pa.Array, key: tuple[pa.Array, pa.Array]
 ) -> pa.StringArray:
     start, end = _per_value(rows["window_start"], _iso), _per_value(rows["window_end"], _iso)
-    quoted = {"window_start": start, "window_end": end, "url": url, "country": country}
+    quoted = {"window_start": start, "window_end": end, **dict(zip(kind.key, key, strict=True))}
     guard = _integer(pc.max_element_wise(rows["version"], 1))
     return _concat(
         *('{"index":{"_index":"', index, '","_id":"', ids, '","version":', guard, ',"version_type":"external_gte"}}\n'),
         *('{"@timestamp":"', start, '"'),
-        *(part for column in RESULT_COLUMNS for part in _field(column, rows, quoted)),
+        *(part for column in kind.columns for part in _field(column, rows, quoted)),
         "}\n",
     )
 

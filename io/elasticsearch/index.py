@@ -8,7 +8,7 @@ from clickstream.io.elasticsearch.connection import ask, perform, refuse
 from clickstream.io.elasticsearch.dialect import product_of
 from clickstream.io.elasticsearch.errors import ElasticsearchError, ForbiddenError
 from clickstream.io.elasticsearch.mapping import complaints
-from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, is_by_time, searched
+from clickstream.io.elasticsearch.names import DEFAULT_INDEX, check_index_name, is_by_time, kind_in, searched
 from clickstream.io.elasticsearch.template import setup_template
 
 OLDEST = {"Elasticsearch": 8, "OpenSearch": 2}
@@ -72,7 +72,7 @@ def check_elasticsearch(client: Elasticsearch, index: str = DEFAULT_INDEX) -> No
     _check_version(client)
     _check_alias(client, index)
     for name, found in ask(client, "GET", f"/{searched(index)}/_mapping").items():
-        for complaint in complaints(found["mappings"].get("properties", {})):
+        for complaint in complaints(found["mappings"].get("properties", {}), kind_in(index)):
             cure = "reindex it into an index that setup-sinks made, or name another index"
             message = f"Elasticsearch: index {name}, {complaint}: {cure}."
             raise ElasticsearchError(message)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from clickstream.transforms.schema import RESULT_COLUMNS
+from clickstream.transforms.schema import PAGES, RowKind
 
 _DATE = {"type": "date", "format": "strict_date_optional_time"}
 _URL_LENGTH = 8_192  # UTF-16 units, of at most 3 bytes each: under Lucene's limit of 32,766 bytes for a term
@@ -11,27 +11,36 @@ _TYPES: dict[str, dict[str, Any]] = {
     "time": _DATE,
     "url": {"type": "keyword", "ignore_above": _URL_LENGTH},
     "country": {"type": "keyword", "ignore_above": 256},
+    "value": {"type": "keyword", "ignore_above": _URL_LENGTH},
+    "site": {"type": "keyword", "ignore_above": 256},
     "count": {"type": "long"},
     "seconds": {"type": "double"},
     "histogram": {"type": "object", "enabled": False},  # only kept: JSON with `values` and `counts`
     "theta": {"type": "long", "index": False},
     "hashes": {"type": "long", "index": False},
 }
-MAPPING: dict[str, dict[str, Any]] = {
-    "@timestamp": _DATE,
-    **{column.name: _TYPES[column.holds] for column in RESULT_COLUMNS},
-    "users_exact": {"type": "boolean"},  # true: a cardinality over users_sketch counts all users
-}
 
 
-def complaints(properties: Mapping[str, Any]) -> Iterator[str]:
-    """What differs from MAPPING in a way that matters: field, what was found, what is needed."""
-    return filter(None, (complaint_about(name, properties.get(name, {})) for name in MAPPING))
+def mapping_of(kind: RowKind = PAGES) -> dict[str, dict[str, Any]]:
+    """The fields of a kind's documents."""
+    return {
+        "@timestamp": _DATE,
+        **{column.name: _TYPES[column.holds] for column in kind.columns},
+        "users_exact": {"type": "boolean"},  # true: a cardinality over users_sketch counts all users
+    }
 
 
-def complaint_about(name: str, found: Mapping[str, Any]) -> str:
+MAPPING = mapping_of()
+
+
+def complaints(properties: Mapping[str, Any], kind: RowKind = PAGES) -> Iterator[str]:
+    """What differs from `mapping_of` in a way that matters: field, what was found, what is needed."""
+    wanted = mapping_of(kind).items()
+    return filter(None, (complaint_about(name, properties.get(name, {}), needed) for name, needed in wanted))
+
+
+def complaint_about(name: str, found: Mapping[str, Any], needed: Mapping[str, Any]) -> str:
     """What is wrong with a field; nothing, if it takes and shows what is written."""
-    needed = MAPPING[name]
     kind = found.get("type", "object" if found else "none")
     length = found.get("ignore_above", 1 << 31)
     if kind != needed["type"]:

@@ -4,6 +4,8 @@ import re
 from datetime import datetime
 
 from clickstream.io.elasticsearch.connection import refuse
+from clickstream.transforms.breakdowns import holds_breakdown
+from clickstream.transforms.schema import BREAKDOWN, PAGES, RowKind
 
 DEFAULT_INDEX = "processed_clickstream_data"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]|\{(?:month|day)\}){0,254}")
@@ -35,6 +37,11 @@ def shares_template(index: str) -> bool:
     return is_by_time(index) and index.endswith(_ROLLUPS)
 
 
+def kind_in(index: str) -> RowKind:
+    """What the index holds: breakdowns' names end with what they break down by."""
+    return BREAKDOWN if holds_breakdown(index) else PAGES
+
+
 def index_at(index: str, moment: datetime) -> str:
     """The index of the rows whose window starts then (UTC)."""
     for part, (form, _) in _FORMS.items():
@@ -53,6 +60,8 @@ def pattern_of(index: str) -> str:
 def searched(index: str) -> str:
     """All indices of the name and no other, as a search's path names them."""
     pattern = pattern_of(index)
-    if not is_by_time(index) or index.endswith(_ROLLUPS):
+    if not is_by_time(index) or kind_in(index) == BREAKDOWN:
         return pattern
-    return ",".join([pattern, *(f"-{pattern}{rollup}" for rollup in _ROLLUPS)])
+    windows = pattern.removesuffix(_ROLLUPS[0]).removesuffix(_ROLLUPS[1])
+    others = ("_by_*",) if index.endswith(_ROLLUPS) else (*_ROLLUPS, "_by_*")
+    return ",".join([pattern, *(f"-{windows}{other}" for other in others)])

@@ -11,8 +11,7 @@ import pyarrow as pa
 from clickstream.io.elasticsearch.actions import action_batches
 from clickstream.io.elasticsearch.bundle import BulkSender, patience_of
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection
-from clickstream.io.elasticsearch.names import check_index_name
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+from clickstream.io.elasticsearch.names import check_index_name, kind_in
 
 _RETRY_SECONDS = 60.0
 _TIMES, _OBJECTS = ("window_start", "window_end"), ("time_spent_histogram", "users_sketch")
@@ -32,8 +31,9 @@ def write_refused_documents(connection: ElasticsearchConnection, index: str, raw
     Raises:
         ElasticsearchError: The server can't be reached or written.
     """
-    rows = [_row(raw) for raw in raws]
-    table = pa.Table.from_pylist([row for row in rows if row is not None], PAGE_METRICS_SCHEMA)
+    schema = kind_in(index).schema
+    rows = [_row(raw, schema) for raw in raws]
+    table = pa.Table.from_pylist([row for row in rows if row is not None], schema)
     stored: list[bool] = []
     with closing(connection.connect()) as client:
         sender = BulkSender(client, lambda: patience_of(_RETRY_SECONDS))
@@ -44,14 +44,14 @@ def write_refused_documents(connection: ElasticsearchConnection, index: str, raw
     return [row is not None and next(found) for row in rows]
 
 
-def _row(raw: bytes) -> dict[str, Any] | None:
-    """The row of PAGE_METRICS_SCHEMA of which the document was made; None if it is of none."""
+def _row(raw: bytes, schema: pa.Schema) -> dict[str, Any] | None:
+    """The row of this schema of which the document was made; None if it is of none."""
     try:
         found = orjson.loads(raw)
-        row = {name: found[name] for name in PAGE_METRICS_SCHEMA.names}
+        row = {name: found[name] for name in schema.names}
         row |= {name: datetime.fromisoformat(found[name].replace("Z", "+00:00")) for name in _TIMES}
         row |= {name: orjson.dumps(found[name]).decode() for name in _OBJECTS if found[name] is not None}
-        pa.Table.from_pylist([row], PAGE_METRICS_SCHEMA).validate(full=True)
+        pa.Table.from_pylist([row], schema).validate(full=True)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return row if all(row[field.name] is not None for field in PAGE_METRICS_SCHEMA if not field.nullable) else None
+    return row if all(row[field.name] is not None for field in schema if not field.nullable) else None

@@ -9,8 +9,9 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from clickstream.io.elasticsearch.connection import ask, perform, refuse
-from clickstream.io.elasticsearch.mapping import MAPPING, complaint_about, complaints
-from clickstream.io.elasticsearch.names import index_at, pattern_of, shares_template
+from clickstream.io.elasticsearch.mapping import complaint_about, complaints, mapping_of
+from clickstream.io.elasticsearch.names import index_at, kind_in, pattern_of, shares_template
+from clickstream.transforms.schema import PAGES, RowKind
 
 PRIORITY = 500
 # What a template may be put with; an answer holds more.
@@ -26,19 +27,19 @@ def setup_template(client: Elasticsearch, index: str, settings: Mapping[str, int
     Raises:
         ElasticsearchError: Another template has precedence; or the account may not.
     """
-    new = index_at(index, datetime.now(timezone.utc))
-    complaint = next(complaints(_properties(_simulated(client, new))), "")
+    new, kind = index_at(index, datetime.now(timezone.utc)), kind_in(index)
+    complaint = next(complaints(_properties(_simulated(client, new)), kind), "")
     own = _own(client, index)
     if own is None and not complaint and shares_template(index):
         return
-    wanted = _with_settings(_with_mapping(own or _new(index)), settings)
+    wanted = _with_settings(_with_mapping(own or _new(index), kind), settings)
     if wanted == own or not (complaint or settings):
         if complaint:
             _refuse_winner(client, index, new, wanted["priority"], complaint)
         return
     _refuse_winner(client, index, new, wanted.get("priority", 0), complaint or "with settings of its own")
     ask(client, "PUT", f"/_index_template/{template_name(index)}", wanted)
-    for complaint in complaints(_properties(_simulated(client, new))):
+    for complaint in complaints(_properties(_simulated(client, new)), kind):
         refuse(
             f"Elasticsearch: index template {template_name(index)} doesn't reach index {new}, {complaint}: let its index_patterns match it."
         )
@@ -52,7 +53,8 @@ def template_name(index: str) -> str:
 def _new(index: str) -> dict[str, Any]:
     return {
         "index_patterns": [pattern_of(index)],
-        "priority": PRIORITY,
+        "priority": PRIORITY
+        + (kind_in(index) != PAGES),  # the pattern of pages by time matches those of breakdowns too
         "template": {"mappings": {"dynamic": "strict", "properties": {}}},
         "_meta": {"managed_by": "clickstream-beam"},
     }
@@ -75,11 +77,12 @@ def _properties(template: Mapping[str, Any]) -> dict[str, Any]:
     return template.get("mappings", {}).get("properties", {})
 
 
-def _with_mapping(template: dict[str, Any]) -> dict[str, Any]:
+def _with_mapping(template: dict[str, Any], kind: RowKind) -> dict[str, Any]:
     """The template with our fields where it has none that will do."""
     found = copy.deepcopy(template)
     properties = found.setdefault("template", {}).setdefault("mappings", {}).setdefault("properties", {})
-    properties |= {name: field for name, field in MAPPING.items() if complaint_about(name, properties.get(name, {}))}
+    wanted = mapping_of(kind).items()
+    properties |= {name: field for name, field in wanted if complaint_about(name, properties.get(name, {}), field)}
     return found
 
 

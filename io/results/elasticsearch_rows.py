@@ -53,7 +53,7 @@ _ANSWERS, _SCROLLED = msgspec.json.Decoder(_Answer), msgspec.json.Decoder(_Scrol
 def read_elasticsearch_rows(
     connection: ElasticsearchConnection, index: str, wanted: RowFilter, columns: Sequence[str]
 ) -> Iterator[pa.Table]:
-    """Yields the chosen documents in pages: these columns of PAGE_METRICS_SCHEMA.
+    """Yields the chosen documents in pages: these columns of its kind's schema.
 
     What was written in the last second may be missing: an index shows it at its next refresh.
 

@@ -15,7 +15,7 @@ from clickstream.io.results.elasticsearch_rows import read_elasticsearch_rows
 from clickstream.io.results.row_filter import RowFilter
 from clickstream.io.results.sql_rows import read_sql_rows
 from clickstream.io.sql import SqlConnection
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+from clickstream.transforms.schema import PAGES, RowKind
 
 Reader = Callable[[RowFilter, Sequence[str]], Iterator[pa.Table]]
 _STRETCH_MS = 3_600_000
@@ -40,12 +40,13 @@ def refresh(connection: ElasticsearchConnection, index: str) -> None:
 
 @dataclass(eq=False)
 class ReadPublishedRows(beam.PTransform):
-    """Rows whose windows start in [start_ms, end_ms): tables of PAGE_METRICS_SCHEMA, bounded, any windows in a table.
+    """Rows whose windows start in [start_ms, end_ms): tables of their kind's schema, bounded, any windows in a table.
 
     Attributes:
         reader: Where from.
         start_ms, end_ms: The range, ms since the epoch, whole seconds.
         window_seconds: How long the windows are; None: of any length.
+        kind: Of the rows.
 
     Raises:
         UserError: The rows are of other windows: they would be taken for wrong.
@@ -55,6 +56,7 @@ class ReadPublishedRows(beam.PTransform):
     start_ms: int
     end_ms: int
     window_seconds: int | None = None
+    kind: RowKind = PAGES
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
         starts = range(self.start_ms, self.end_ms, _STRETCH_MS)
@@ -68,7 +70,7 @@ class ReadPublishedRows(beam.PTransform):
 
     def _read(self, stretch: tuple[int, int]) -> Iterator[pa.Table]:
         start, end = (datetime.fromtimestamp(edge // 1000, timezone.utc) for edge in stretch)
-        for page in self.reader(RowFilter(start=start, end=end), PAGE_METRICS_SCHEMA.names):
+        for page in self.reader(RowFilter(start=start, end=end), self.kind.schema.names):
             if page.num_rows:
                 _check_length(page, self.window_seconds)
                 yield page

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+from clickstream.transforms.schema import kind_of
 
 FIRST_PAGE_ROWS = 200
 _FEWEST_ROWS, _MOST_ROWS = 20, 5_000
@@ -30,8 +30,9 @@ class RowFilter(NamedTuple):
 
 
 def page_schema(columns: Sequence[str]) -> pa.Schema:
-    """These columns of PAGE_METRICS_SCHEMA, in this order."""
-    return pa.schema([PAGE_METRICS_SCHEMA.field(name) for name in columns])
+    """These columns of PAGE_METRICS_SCHEMA, or of BREAKDOWN_SCHEMA, in this order."""
+    schema = kind_of(columns).schema
+    return pa.schema([schema.field(name) for name in columns])
 
 
 def next_page_rows(page: pa.Table) -> int:

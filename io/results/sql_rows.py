@@ -14,13 +14,13 @@ _TIMES = ("window_start", "window_end")
 
 
 def read_sql_rows(connection: SqlConnection, wanted: RowFilter, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yields the chosen rows of `page_metrics` in pages, all as of one moment: these columns of PAGE_METRICS_SCHEMA.
+    """Yields the chosen rows of `page_metrics` in pages, all as of one moment: these columns of its kind's schema.
 
     Raises:
         UserError: The database can't be read.
     """
     schema, size = page_schema(columns), FIRST_PAGE_ROWS
-    question = _question(page_metrics_table(connection.metrics_table), wanted, columns)
+    question = _question(page_metrics_table(connection.metrics_table, connection.kind), wanted, columns)
     with one_line_errors(connection), connection.engine().connect() as opened:
         answer = opened.execution_options(stream_results=True).execute(question)
         while rows := answer.fetchmany(size):

@@ -134,5 +134,5 @@ def rejected_table(connection: SqlConnection, refused: list[Refused]) -> pa.Tabl
     """Refused result rows as rejected records (REJECTED_SCHEMA): reason `sink_refused`, `raw` the row as JSON."""
     source = f"{'sqlite' if connection.is_sqlite else 'mysql'}:{connection.metrics_table}"
     common = {"source": source, "position": -1, "record_timestamp": None, "reason": "sink_refused"}
-    rows = [common | {"detail": found.detail, "raw": tables.row_json(found.row)} for found in refused]
+    rows = [common | {"detail": found.detail, "raw": tables.row_json(found.row, connection.kind)} for found in refused]
     return pa.Table.from_pylist(rows, REJECTED_SCHEMA)

@@ -11,6 +11,7 @@ from clickstream.io.certificates import check_ca_file
 from clickstream.io.errors import UserError
 from clickstream.io.secrets import check_secret_reference, resolve_secret
 from clickstream.io.sql import tables
+from clickstream.transforms.schema import PAGES, RowKind
 
 _BUSY_SECONDS = 60
 
@@ -28,6 +29,7 @@ class SqlConnection:
         password: Reference to its password, see `check_secret_reference`; None for none.
         tls_ca: Certificate authority's file, to insist on TLS and check the server; None leaves it to the server.
         metrics_table: Table of the result rows.
+        kind: What these are.
         dead_letters_table: Table of the rejected records.
         create_database: Whether `setup_mysql` creates a missing database.
         create_tables: Whether the sinks create missing tables before they write.
@@ -45,6 +47,7 @@ class SqlConnection:
     password: str | None = None
     tls_ca: str | None = None
     metrics_table: str = "page_metrics"
+    kind: RowKind = PAGES
     dead_letters_table: str = "dead_letters"
     create_database: bool = False
     create_tables: bool = False
@@ -74,7 +77,10 @@ class SqlConnection:
 
     def tables(self) -> list[sa.Table]:
         """The two tables, under their names here."""
-        return [tables.page_metrics_table(self.metrics_table), tables.dead_letters_table(self.dead_letters_table)]
+        return [
+            tables.page_metrics_table(self.metrics_table, self.kind),
+            tables.dead_letters_table(self.dead_letters_table),
+        ]
 
     def engine(self, *, with_database: bool = True) -> sa.engine.Engine:
         """An engine that opens a new connection each time. Resolves the password: call it on the worker.

@@ -23,7 +23,8 @@ class _WriteMetrics(WriteTables):
 
     def write(self, table: pa.Table) -> list[Refused]:
         keyable, unkeyable = tables.split_unkeyable(table)
-        refused = [Refused(row, "trailing blank, column country") for row in tables.metric_rows(unkeyable)]
+        blank = f"trailing blank, column {self._connection.kind.key[1]}"
+        refused = [Refused(row, blank) for row in tables.metric_rows(unkeyable)]
         self._rows_refused.inc(len(refused))
         return refused + self.write_batches(tables.metric_columns(keyable, self._hashes))
 
@@ -32,7 +33,7 @@ class _WriteMetrics(WriteTables):
 class WriteToSql(beam.PTransform):
     """Writes result rows to `page_metrics`; a row is replaced only by one of the same or a higher version.
 
-    In: tables of PAGE_METRICS_SCHEMA, one window each, in any windowing, bounded or not. Out, by name: `written`
+    In: tables of PAGE_METRICS_SCHEMA, or of the connection's other kind, one window each, in any windowing, bounded or not. Out, by name: `written`
     (numbers of rows, each in its tables' window and only once those are stored: what is grouped downstream in that
     window comes after it) and `rejected` (tables of REJECTED_SCHEMA: rows refused for their content; the others stand). On unbounded input
     rows that this worker has stored before, equal in every field, are left out.

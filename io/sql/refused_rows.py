@@ -10,7 +10,6 @@ import pyarrow as pa
 from clickstream.io.sql import tables
 from clickstream.io.sql.connection import SqlConnection
 from clickstream.io.sql.writer import metrics_writer
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
 
 _RETRY_SECONDS = 60.0
 _TIMES = ("window_start", "window_end")
@@ -29,11 +28,12 @@ def write_refused_rows(connection: SqlConnection, raws: Sequence[bytes]) -> list
     Raises:
         UserError: The database can't be reached or written.
     """
-    rows = [_row(raw) for raw in raws]
+    rows = [_row(raw, connection.kind.schema) for raw in raws]
+    key = connection.kind.key
     known = [row for row in rows if row is not None]
     if not known:
         return [False] * len(raws)
-    keyable, unkeyable = tables.split_unkeyable(pa.Table.from_pylist(known, PAGE_METRICS_SCHEMA))
+    keyable, unkeyable = tables.split_unkeyable(pa.Table.from_pylist(known, connection.kind.schema))
     refused = {(row[0], row[3], row[4]) for row in tables.metric_rows(unkeyable)} if unkeyable.num_rows else set()
     if keyable.num_rows:
         writer = metrics_writer(connection, retry_seconds=_RETRY_SECONDS)
@@ -42,19 +42,19 @@ def write_refused_rows(connection: SqlConnection, raws: Sequence[bytes]) -> list
         finally:
             writer.close()
         refused |= {(each.row[0], each.row[3], each.row[4]) for each in found}
-    return [row is not None and (_text(row["window_start"]), row["url"], row["country"]) not in refused for row in rows]
+    return [row is not None and (_text(row["window_start"]), row[key[0]], row[key[1]]) not in refused for row in rows]
 
 
-def _row(raw: bytes) -> dict[str, Any] | None:
-    """The row of PAGE_METRICS_SCHEMA; None if it is none: a number that isn't finite is null in JSON, say."""
+def _row(raw: bytes, schema: pa.Schema) -> dict[str, Any] | None:
+    """The row of this schema; None if it is none: a number that isn't finite is null in JSON, say."""
     try:
         found = orjson.loads(raw)
-        row = {name: found[name] for name in PAGE_METRICS_SCHEMA.names}
+        row = {name: found[name] for name in schema.names}
         row |= {name: datetime.fromisoformat(found[name]).replace(tzinfo=timezone.utc) for name in _TIMES}
-        pa.Table.from_pylist([row], PAGE_METRICS_SCHEMA).validate(full=True)
+        pa.Table.from_pylist([row], schema).validate(full=True)
     except (ValueError, KeyError, TypeError):  # Arrow's errors are of these
         return None
-    return row if all(row[field.name] is not None for field in PAGE_METRICS_SCHEMA if not field.nullable) else None
+    return row if all(row[field.name] is not None for field in schema if not field.nullable) else None
 
 
 def _text(moment: datetime) -> str:

@@ -24,42 +24,59 @@ from clickstream.io.errors import UserError
 from clickstream.io.sql import column_types
 from clickstream.transforms.arrays import Int64s
 from clickstream.transforms.memo import Memo
-from clickstream.transforms.schema import RESULT_COLUMNS
+from clickstream.transforms.schema import PAGES, RowKind, kind_of
 
 Columns = list[list[Any]]
 
-METRICS_KEY = ("window_start", "url_hash", "country")
 _TYPES = {
     "time": column_types.TIME,
     "url": column_types.text(),
     "country": column_types.text(128),
+    "value": column_types.text(),
+    "site": column_types.text(255),
     "count": sa.BigInteger(),
     "seconds": column_types.DOUBLE,
     "histogram": column_types.JSON,
     "theta": sa.BigInteger(),
     "hashes": column_types.JSON,
 }
-_NAMES = [column.name for column in RESULT_COLUMNS]
-METRICS_COLUMNS = (*_NAMES[: _NAMES.index("url")], "url_hash", *_NAMES[_NAMES.index("url") :])
 DETAIL_LENGTH = 2000
 _SECONDS = "%Y-%m-%d %H:%M:%S"
 _SPECIAL = "'\\\0\n\r\x1a"  # not `"`, which stands for itself between single quotes; JSON is full of it
 _LONGEST_KNOWN = 512
 
 
-def page_metrics_table(name: str = "page_metrics") -> sa.Table:
-    """The table of result rows: one per window, URL and country. Times are UTC; the key holds the URL's hash."""
-    columns = {each.name: sa.Column(each.name, _TYPES[each.holds], nullable=not each.always) for each in RESULT_COLUMNS}
-    columns["url_hash"] = sa.Column("url_hash", column_types.KEY, nullable=False)
+def columns_of(kind: RowKind) -> tuple[str, ...]:
+    """The names of a table's columns, in its order."""
+    names = [column.name for column in kind.columns]
+    place = names.index(kind.key[0])
+    return (*names[:place], kind.hashed, *names[place:])
+
+
+def key_of(kind: RowKind) -> tuple[str, str, str]:
+    """The names of the primary key's columns."""
+    return "window_start", kind.hashed, kind.key[1]
+
+
+METRICS_COLUMNS = columns_of(PAGES)
+
+
+def page_metrics_table(name: str = "page_metrics", kind: RowKind = PAGES) -> sa.Table:
+    """The table of result rows: one per window, URL and country; or, of a breakdown, per window, value and site.
+
+    Times are UTC; the key holds the URL's or value's hash.
+    """
+    columns = {each.name: sa.Column(each.name, _TYPES[each.holds], nullable=not each.always) for each in kind.columns}
+    columns[kind.hashed] = sa.Column(kind.hashed, column_types.KEY, nullable=False)
     table = sa.Table(
         check_name(name),
         sa.MetaData(),
-        *map(columns.__getitem__, METRICS_COLUMNS),
-        sa.PrimaryKeyConstraint(*METRICS_KEY),
+        *map(columns.__getitem__, columns_of(kind)),
+        sa.PrimaryKeyConstraint(*key_of(kind)),
         sqlite_with_rowid=False,
         **column_types.MYSQL,
     )
-    sa.Index(f"{name}_by_url", table.c.url_hash, table.c.window_start)
+    sa.Index(f"{name}_by_{kind.key[0]}", table.c[kind.hashed], table.c.window_start)
     return table
 
 
@@ -122,29 +139,30 @@ def _url_hash(url: str) -> bytes:
 
 
 def metric_columns(metrics: pa.Table, hashes: UrlHashes | None = None) -> Columns:
-    """Result rows (PAGE_METRICS_SCHEMA, any windows) as columns of `page_metrics`.
+    """Result rows (of either kind, any windows) as columns of their table.
 
     Sorted by primary key, so that all writers lock in the same order; of the rows of one key, only that of the highest
     version. Times are text, 'YYYY-MM-DD HH:MM:SS' in UTC.
     """
     known = UrlHashes() if hashes is None else hashes
-    keys = list(map(known.__getitem__, metrics["url"].to_pylist()))
-    order = _fullest(metrics, keys)
+    kind = kind_of(metrics.column_names)
+    keys = list(map(known.__getitem__, metrics[kind.key[0]].to_pylist()))
+    order = _fullest(metrics, keys, kind.key[1])
     sorted_rows = metrics.take(pa.array(order))
-    columns = {name: sorted_rows[name] for name in METRICS_COLUMNS if name != "url_hash"}
+    columns = {name: sorted_rows[name] for name in columns_of(kind) if name != kind.hashed}
     lists = {
         name: _times(column.to_numpy()) if name in ("window_start", "window_end") else column.to_pylist()
         for name, column in columns.items()
     }
-    lists["url_hash"] = list(map(keys.__getitem__, order.tolist()))
-    return [lists[name] for name in METRICS_COLUMNS]
+    lists[kind.hashed] = list(map(keys.__getitem__, order.tolist()))
+    return [lists[name] for name in columns_of(kind)]
 
 
-def _fullest(metrics: pa.Table, keys: list[bytes]) -> Int64s:
+def _fullest(metrics: pa.Table, keys: list[bytes], second: str) -> Int64s:
     """Indices of the rows in the order of the primary key, of each key only the last by version."""
     halves = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
     start = metrics["window_start"].to_numpy()
-    key = (_ranks(metrics["country"]), halves[:, 1], halves[:, 0], start)
+    key = (_ranks(metrics[second]), halves[:, 1], halves[:, 0], start)
     order = np.lexsort((metrics["version"].to_numpy(), *key))
     last = np.ones(len(order), np.bool_)
     last[:-1] = np.logical_or.reduce([part[order][1:] != part[order][:-1] for part in key])
@@ -168,10 +186,10 @@ def metric_rows(metrics: pa.Table) -> list[tuple[Any, ...]]:
     return list(zip(*metric_columns(metrics), strict=True))
 
 
-def row_json(row: tuple[Any, ...]) -> bytes:
-    """A row of `page_metrics` as a JSON object; the hash as hexadecimal text."""
+def row_json(row: tuple[Any, ...], kind: RowKind = PAGES) -> bytes:
+    """A row of a table of result rows as a JSON object; the hash as hexadecimal text."""
     cells = (cell.hex() if isinstance(cell, bytes) else cell for cell in row)
-    return orjson.dumps(dict(zip(METRICS_COLUMNS, cells, strict=True)))
+    return orjson.dumps(dict(zip(columns_of(kind), cells, strict=True)))
 
 
 def mysql_literals(columns: Columns) -> list[str]:
@@ -213,8 +231,8 @@ def _number_literals(column: list[Any]) -> list[str]:
 
 
 def split_unkeyable(metrics: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Rows that the key can tell apart, and those it can't: MySQL's `utf8mb4_bin` ignores blanks at a country's end."""
-    blank_ended = pc.ends_with(metrics["country"], " ")
+    """Rows that the key can tell apart, and those it can't: MySQL's `utf8mb4_bin` ignores blanks at a country's, or site's, end."""
+    blank_ended = pc.ends_with(metrics[kind_of(metrics.column_names).key[1]], " ")
     if not pc.any(blank_ended).as_py():
         return metrics, metrics.slice(0, 0)
     return metrics.filter(pc.invert(blank_ended)), metrics.filter(blank_ended)

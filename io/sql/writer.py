@@ -40,13 +40,14 @@ _STATEMENT, _STATEMENT_ROOM = 1 << 20, 8192  # bytes of a MySQL statement, and o
 
 def metrics_insert(table: sa.Table, rows: int = 1, *, is_sqlite: bool) -> str:
     """The statement that writes result rows, each unless the stored one has a higher version."""
-    others = [column.name for column in table.columns if column.name not in (*tables.METRICS_KEY, "version")]
+    key = [column.name for column in table.primary_key]
+    others = [column.name for column in table.columns if column.name not in (*key, "version")]
     names = [*others, "version"]  # last: MySQL assigns from left to right, and the guard reads it
     if is_sqlite:
         insert = _sqlite_rows(table, rows)
         new_values = {name: insert.excluded[name] for name in names}
         guard = insert.excluded.version >= table.c.version
-        insert = insert.on_conflict_do_update(index_elements=tables.METRICS_KEY, set_=new_values, where=guard)
+        insert = insert.on_conflict_do_update(index_elements=key, set_=new_values, where=guard)
         return str(insert.compile(dialect=sqlite.dialect()))
     insert = mysql.insert(table)
     new = insert.inserted
@@ -217,7 +218,7 @@ class SqlWriter:
 
 def metrics_writer(connection: SqlConnection, **options: Any) -> SqlWriter:
     """A writer of `tables.metric_columns`; options as for `SqlWriter`."""
-    table = tables.page_metrics_table(connection.metrics_table)
+    table = tables.page_metrics_table(connection.metrics_table, connection.kind)
     return SqlWriter(connection, partial(metrics_insert, table, is_sqlite=connection.is_sqlite), **options)
 
 

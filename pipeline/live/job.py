@@ -24,7 +24,7 @@ from clickstream.pipeline.watch import (
     Limits,
     default_limits,
 )
-from clickstream.transforms import MeasureTimeSpent, PaneTimes, ParseClicks, ParseOptions
+from clickstream.transforms import MeasureTimeSpent, PaneTimes, ParseClicks, ParseOptions, SumByBreakdown
 from clickstream.transforms.parse import LatestEventTime
 from clickstream.transforms.periods import RestartTime
 
@@ -79,7 +79,8 @@ def live_job(
         parse=ParseClicks(settings.parse),
         measure=settings.measure_step(),
         cut=settings.cut(),
-        outputs=_outputs(options, settings, sinks),
+        sums=_sums(options, settings),
+        outputs={name: Output(sinks.write_rows(name)) for name in ("", *sinks.derived)},
         write_dead_letters=sinks.write_dead_letters(options),
         store_raw=raw_store and WriteRawClicks(raw_store),
         commit=None
@@ -93,7 +94,7 @@ def live_job(
     )
 
 
-def _outputs(options: PipelineOptions, settings: Settings, sinks: Sinks) -> dict[str, Output]:
+def _sums(options: PipelineOptions, settings: Settings) -> dict[str, SumByBreakdown]:
     """Windows, and what they are rolled up to.
 
     Each pane sums its window up anew. So hours and days, which hold many times what a window does, come once when they are over, and once more
@@ -102,13 +103,12 @@ def _outputs(options: PipelineOptions, settings: Settings, sinks: Sinks) -> dict
     metrics, measure = options.view_as(MetricOptions), settings.measure
     open_seconds = measure.allowed_lateness_seconds + measure.settled_seconds
     late = metrics.late_results or late_seconds(measure)
-    outputs = {}
+    sums = {}
     for periods in settings.sums:
         times = PaneTimes(None, max(late, open_seconds)) if periods else PaneTimes(metrics.early_results or None, late)
         name = periods.name if periods else ""
-        sum_up = settings.sum_up(periods, pane_times=times, allowed_lateness_seconds=open_seconds)
-        outputs[name] = Output(sum_up, sinks.write_rows(name))
-    return outputs
+        sums[name] = settings.sum_up(periods, pane_times=times, allowed_lateness_seconds=open_seconds)
+    return sums
 
 
 def late_seconds(measure: MeasureTimeSpent) -> float:

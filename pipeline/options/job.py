@@ -7,6 +7,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clickstream.pipeline.options.live import LiveOptions, PageOptions
 from clickstream.pipeline.options.values import (
+    breakdowns,
     duration,
     duration_or_off,
     rollups,
@@ -16,6 +17,7 @@ from clickstream.pipeline.options.values import (
     tracking_parameters,
     whole,
 )
+from clickstream.transforms.breakdowns import DEFAULT_VALUES, DIMENSIONS, OTHER
 
 REFERENCE_FORMS = "env:NAME, file:PATH or secret:projects/P/secrets/S/versions/V"
 
@@ -225,6 +227,19 @@ class MetricOptions(PipelineOptions):
             default="UTC",
             metavar="NAME",
             help="whose hours and days --rollups keeps, such as Asia/Kolkata",
+        )
+        add(
+            "--breakdowns",
+            type=breakdowns,
+            metavar="NAMES",
+            help=f"count by these too, in tables and indices of their own: {','.join(DIMENSIONS)}",
+        )
+        add(
+            "--breakdown_values",
+            type=whole(1, 1_000_000),
+            default=DEFAULT_VALUES,
+            metavar="N",
+            help=f"how many values of a breakdown a window has rows of; the others are counted together, as {OTHER}",
         )
         add(
             "--shards",

@@ -12,6 +12,7 @@ from typing import Any
 from clickstream.io.secrets import REMOTE_REFERENCE
 from clickstream.pipeline.options import values
 from clickstream.pipeline.options.values import whole
+from clickstream.transforms.breakdowns import DIMENSIONS
 from clickstream.transforms.limits import LONGEST_SECONDS
 from clickstream.transforms.parse import DEFAULT_TRACKING, builtin_formats, event_format
 
@@ -129,5 +130,6 @@ _BY_READER: dict[Callable[[str], Any] | argparse.FileType | str | None, str] = {
     values.time_spent: rf"dwell|reported|fixed:(?:{_SECONDS})",
     values.sketch_size: rf"off|{numbers(16, 1 << 16)}",
     values.tracking_parameters: f"{_TRACKING}(?:,{_TRACKING})*",
+    values.breakdowns: f"(?:{'|'.join(DIMENSIONS)})(?:,(?:{'|'.join(DIMENSIONS)}))*",
     values.rollups: "1h|1d|1h,1d|1d,1h",
 }

@@ -36,6 +36,7 @@ _TABLE: tuple[tuple[str, Iterable[str]], ...] = (
     ("hash_user_ids", _COMPUTE),
     ("time_spent session_gap deduplicate sketch_size shards", _COMPUTE),
     ("window_seconds rollups", {*_COMPUTE, SETUP}),
+    ("breakdowns breakdown_values", {BATCH, REPLAY, *_RESTATE, SETUP}),
     ("time_zone", {*_COMPUTE, SETUP, PAGE}),
     ("allowed_lateness", {*_KAFKA, REPLAY}),
     ("early_results late_results", {*_GO_ON, DATAFLOW}),

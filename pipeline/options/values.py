@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from clickstream.transforms import TimeSpentPolicy
+from clickstream.transforms.breakdowns import DIMENSIONS
 from clickstream.transforms.parse import DEFAULT_TRACKING, TrackingParameters
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}
@@ -97,6 +98,15 @@ def rollups(text: str) -> str:
         message = f"{text!r} is no roll-up: write 1h, 1d or 1h,1d"
         raise argparse.ArgumentTypeError(message)
     return ",".join(sorted(names, reverse=True))
+
+
+def breakdowns(text: str) -> str:
+    """Checks names of dimensions, and puts them in order. Stays text, as options travel as JSON."""
+    names = set(text.split(","))
+    if not names <= set(DIMENSIONS):
+        message = f"{text!r} is no list of breakdowns: write some of {','.join(DIMENSIONS)}"
+        raise argparse.ArgumentTypeError(message)
+    return ",".join(name for name in DIMENSIONS if name in names)
 
 
 def moment(text: str) -> datetime:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from clickstream.io.elasticsearch import write_refused_documents
 from clickstream.io.sql import write_refused_rows
 from clickstream.pipeline.sinks import Sinks
+from clickstream.transforms.breakdowns import holds_breakdown
+from clickstream.transforms.schema import BREAKDOWN, PAGES
 
 WRITTEN, STILL_REFUSED, NOT_NAMED = "written", "still refused by their store", "of a store that isn't named"
 _STORES = ("mysql", "sqlite", "elasticsearch")
@@ -55,11 +57,11 @@ class RefusedRows:
         if store == "elasticsearch" and cluster is not None and _is_of(name, self._sinks.index):
             return lambda raws: write_refused_documents(cluster, name, raws)
         if sql is not None and store == ("sqlite" if sql.is_sqlite else "mysql") and _is_of(name, sql.metrics_table):
-            table = replace(sql, metrics_table=name)
+            table = replace(sql, metrics_table=name, kind=BREAKDOWN if holds_breakdown(name) else PAGES)
             return lambda raws: write_refused_rows(table, raws)
         return None
 
 
 def _is_of(name: str, base: str) -> bool:
-    """Whether it is the windows' table or index, or that of a roll-up."""
+    """Whether it is the windows' table or index, or that of a roll-up or breakdown."""
     return name == base or name.startswith(f"{base}_")

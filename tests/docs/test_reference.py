@@ -127,6 +127,7 @@ MENDED = {
     "browser_unknown": record(browser="{}"),
     "os_unknown": record(os="[]"),
     "device_unknown": record(device="true"),
+    "referrer_unknown": record(referrer="7"),
     "row_key_unknown": record(row_key='"' + "x" * 513 + '"'),
     "time_spent_unknown": record(time_spent="-3.2"),
     "session_end_unknown": record(session_end='""'),

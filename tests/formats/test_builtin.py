@@ -1,5 +1,6 @@
 """Each built-in format over a sample made by its public documentation: what a plain oracle makes of each line, in both ways of reading."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ FIELDS = [
     "browser",
     "os",
     "device",
+    "referrer",
     "session_end",
     "time_spent",
     "row_key",
@@ -78,3 +80,55 @@ def test_a_header_holds_for_the_lines_behind_it() -> None:
     assert read("w3c", sample("w3c")[4:5]).decoded.fields["url"].to_pylist() == [f"{BASE}/gloves"], (
         "by IIS's own fields"
     )
+
+
+REFERRER = "https://news.example/today?a=1"
+REFERRED = {
+    "ga4": {"event_params": [{"key": "page_referrer", "value": {"string_value": REFERRER}}]},
+    "ksqldb": {"referrer": REFERRER},
+    "matomo": {"referrerUrl": REFERRER},
+    "nginx_json": {"http_referer": REFERRER},
+    "plausible": {"referrer": REFERRER.removeprefix("https://")},
+    "posthog": {"properties": {"$referrer": REFERRER}},
+    "segment": {"context": {"page": {"referrer": REFERRER}}},
+    "snowplow": {"page_referrer": REFERRER},
+    "umami": {"referrer_domain": "news.example"},
+}
+IN_LINES = {  # where in the sample's line it stands
+    "cloudfront": lambda line: line.replace("\t-\tMozilla", f"\t{REFERRER}\tMozilla"),
+    "combined": lambda line: line.replace("https://shop.example/", REFERRER),
+    "snowplow_tsv": lambda line: "\t".join([*line.split("\t")[:31], REFERRER, *line.split("\t")[32:]]),
+    "w3c": lambda line: (
+        line if line.startswith("#") else " ".join([*line.split(" ")[:10], REFERRER, *line.split(" ")[11:]])
+    ),
+}
+
+
+def merged(event: dict, added: dict) -> dict:
+    """With what is added at any depth."""
+    both = {
+        name: merged(event[name], part) for name, part in added.items() if isinstance(part, dict) and event.get(name)
+    }
+    lists = {name: [*event[name], *part] for name, part in added.items() if isinstance(part, list)}
+    return event | added | both | lists
+
+
+@pytest.mark.parametrize("name", [*REFERRED, *IN_LINES])
+def test_the_page_that_led_to_a_click_comes_along(name) -> None:
+    if name in REFERRED:
+        lines = [json.dumps(merged(json.loads(line), REFERRED[name])) for line in sample(name) if line.startswith("{")]
+    else:
+        lines = list(map(IN_LINES[name], sample(name)))
+    found = read(name, lines).decoded.fields["referrer"].to_pylist()
+    assert found
+    assert {(text or "").partition("?")[0].rstrip("/") for text in found[:1]} <= {
+        "https://news.example/today",
+        "https://news.example",
+    }
+
+
+def test_what_is_not_asked_for_is_not_looked_for() -> None:
+    whole = event_format("segment")
+    asked = whole.of_fields(["user_id", "timestamp", "url", "country"])
+    assert not any("device" in str(path) or "referrer" in str(path) for path in asked.paths())
+    assert set(asked.paths()) < set(whole.paths())

@@ -3,7 +3,7 @@
 May import: the modules directly in `clickstream.transforms`.
 """
 
-from clickstream.transforms.aggregate.step import AggregateByPage, CutByWindow, SumByPage
+from clickstream.transforms.aggregate.step import AggregateByPage, CutByWindow, SumByBreakdown, SumByPage
 from clickstream.transforms.aggregate.window_sums import PaneTimes
 
-__all__ = ["AggregateByPage", "CutByWindow", "PaneTimes", "SumByPage"]
+__all__ = ["AggregateByPage", "CutByWindow", "PaneTimes", "SumByBreakdown", "SumByPage"]

@@ -14,6 +14,7 @@ from clickstream.transforms.sketches import time_buckets
 
 _KEY = ("url", "country", "user_id", "time_bucket")
 _VISITS = ("starts_session", "bounced")
+_TRAITS = "traits"  # a part of the key, where clicks have some
 _SUMS = ("clicks", "time_spent_ms", "timed_clicks", "sessions", "bounces")
 
 # One row a click until rows are merged: then one a URL, country, user and bucket of the histogram.
@@ -22,6 +23,7 @@ PARTIAL_SCHEMA = pa.schema(
     + [("time_bucket", pa.int16())]
     + [(name, pa.int64()) for name in _SUMS]  # sessions and bounces: null throughout where the policy doesn't tell them
 )
+_WITH_TRAITS = PARTIAL_SCHEMA.append(pa.field(_TRAITS, pa.string()))
 
 
 _OLD = pl.CompatLevel.oldest()  # plain strings: pyarrow's kernels don't take string views
@@ -42,7 +44,7 @@ def cut_by_window(clicks: pa.Table, *, window_seconds: int, shards: int) -> list
 
     Args:
         clicks: Columns url, country, user_id, timestamp (UTC, ms) and time_spent_ms (null: not known); and, where sessions are told,
-            starts_session and bounced. With a column sign, a row of -1 takes back what another had said.
+            starts_session and bounced. With a column sign, a row of -1 takes back what another had said. A column traits goes on as it is.
         window_seconds: Windows are [n * window_seconds, (n + 1) * window_seconds) since the epoch, UTC.
         shards: All clicks of a URL and country go to the same shard, on any machine and in any release.
     """
@@ -81,6 +83,8 @@ def _partials(clicks: pa.Table) -> pa.Table:
     visits = [signs * np.asarray(clicks[name]) if told else pa.nulls(len(time), pa.int64()) for name in _VISITS]
     columns = [clicks[name] for name in _KEY[:3]]
     sums = [pa.array(column) for column in (time_buckets(millis), signs, signs * millis, signs * known, *visits)]
+    if _TRAITS in clicks.column_names:
+        return pa.table([*columns, *sums, clicks[_TRAITS]], schema=_WITH_TRAITS)
     return pa.table(columns + sums, schema=PARTIAL_SCHEMA)
 
 
@@ -128,26 +132,29 @@ class PageSums:
         return self._packed
 
     def table(self) -> pa.Table:
-        """Everything, as one table of PARTIAL_SCHEMA."""
+        """Everything, as one table of PARTIAL_SCHEMA, with the column traits where clicks had some."""
         tables = [unpack(stream) for stream in self._packed] + self._open
-        return pa.concat_tables(tables or [PARTIAL_SCHEMA.empty_table()]).combine_chunks()
+        # What was summed up before clicks had traits, of a savepoint, has none.
+        return pa.concat_tables(tables or [PARTIAL_SCHEMA.empty_table()], promote_options="default").combine_chunks()
 
     def _close(self) -> None:
         if self._open:
-            self._packed.append(_packed(pa.concat_tables(self._open)))
+            self._packed.append(_packed(pa.concat_tables(self._open, promote_options="default")))
             self._open, self._open_rows = [], 0
 
 
 def _packed(partials: pa.Table) -> bytes:
-    return pack(partials, repeating=("url", "country"))
+    return pack(partials, repeating=("url", "country", _TRAITS))
 
 
 def merge_partials(partials: pa.Table) -> pa.Table:
-    """Adds up the rows of the same URL, country, user and bucket: the same table again, shorter."""
+    """Adds up the rows of the same URL, country, user, bucket and traits: the same table again, shorter."""
+    schema = _WITH_TRAITS if _TRAITS in partials.column_names else PARTIAL_SCHEMA
     told = [name for name in _SUMS if partials[name].null_count == 0]
-    merged = _frame(partials).group_by(_KEY).agg(pl.col(told).sum()).to_arrow(compat_level=_OLD)
-    columns = [merged[name] if name in merged.column_names else pa.nulls(len(merged)) for name in PARTIAL_SCHEMA.names]
-    return pa.table(columns, names=PARTIAL_SCHEMA.names).cast(PARTIAL_SCHEMA)
+    key = [name for name in schema.names if name not in _SUMS]
+    merged = _frame(partials).group_by(key).agg(pl.col(told).sum()).to_arrow(compat_level=_OLD)
+    columns = [merged[name] if name in merged.column_names else pa.nulls(len(merged)) for name in schema.names]
+    return pa.table(columns, names=schema.names).cast(schema)
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

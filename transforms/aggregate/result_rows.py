@@ -42,6 +42,14 @@ def page_metrics(
         window_end_ms: Its end.
         sketch_size: Users' hashes a row keeps at most; 0 for none.
     """
+    found = result_columns(partials, window_start_ms, window_end_ms, sketch_size)
+    return pa.table([of_type(found[field.name], field.type) for field in PAGE_METRICS_SCHEMA], PAGE_METRICS_SCHEMA)
+
+
+def result_columns(
+    partials: pa.Table, window_start_ms: int, window_end_ms: int, sketch_size: int
+) -> dict[str, pa.Array | npt.NDArray[np.generic]]:
+    """What `page_metrics` makes rows of; `url` and `country` are those that rows are told apart by, whatever they hold."""
     pages = _pages(partials)
     count = len(pages.urls)
     clicks, millis, timed = (pages.sums(partials[name]) for name in ("clicks", "time_spent_ms", "timed_clicks"))
@@ -50,7 +58,7 @@ def page_metrics(
     seconds = millis / 1000
     mean = seconds / np.maximum(timed, 1)
     none = pa.nulls(count)
-    columns = {
+    return {
         "window_start": pa.array(np.full(count, window_start_ms)).cast(UTC_MS),
         "window_end": pa.array(np.full(count, window_end_ms)).cast(UTC_MS),
         "url": pages.urls,
@@ -65,7 +73,6 @@ def page_metrics(
         **_times(partials, pages, mean),
         **_users(partials, pages, sketch_size),
     }
-    return pa.table([_of_type(columns[field.name], field.type) for field in PAGE_METRICS_SCHEMA], PAGE_METRICS_SCHEMA)
 
 
 def _version_by_dwell(clicks: Int64s, timed: Int64s, millis: Int64s, continued: Int64s) -> Int64s:
@@ -78,7 +85,8 @@ def _version_by_dwell(clicks: Int64s, timed: Int64s, millis: Int64s, continued: 
     return ((clicks + timed + continued) << _VERSION_BITS) + np.maximum((1 << _VERSION_BITS) - 1 - mean, 0)
 
 
-def _of_type(column: pa.Array | npt.NDArray[np.generic], kind: pa.DataType) -> pa.Array:
+def of_type(column: pa.Array | npt.NDArray[np.generic], kind: pa.DataType) -> pa.Array:
+    """The column in Arrow, of this type."""
     array = column if isinstance(column, pa.Array) else pa.array(column)
     return array if array.type == kind else array.cast(kind)
 

@@ -1,7 +1,7 @@
 """`AggregateByPage`: measured clicks to page metrics, by windows and by hours and days of the same partial sums."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -9,10 +9,13 @@ import pyarrow as pa
 from apache_beam.transforms.trigger import AccumulationMode, TriggerFn
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
+from clickstream.transforms.aggregate.breakdown_rows import breakdown_metrics
 from clickstream.transforms.aggregate.combine import CombinePageSums, merge_sums, sums_of
 from clickstream.transforms.aggregate.page_sums import PageSums, cut_by_window
 from clickstream.transforms.aggregate.result_rows import DEFAULT_SKETCH_SIZE, page_metrics
 from clickstream.transforms.aggregate.window_sums import PaneTimes, SumWindows, times_of
+from clickstream.transforms.breakdowns import Breakdowns
+from clickstream.transforms.outputs import named_outputs
 from clickstream.transforms.periods import Periods
 from clickstream.transforms.runner import on_prism
 
@@ -102,6 +105,12 @@ class SumByPage(beam.PTransform):
         _check_panes(self.trigger, self.pane_times)
 
     def expand(self, partials: beam.PCollection) -> beam.PCollection:
+        sums = self.sums(partials)
+        to_rows = _ToPageMetrics(self.sketch_size, self.periods)
+        return sums | "PageMetrics" >> beam.ParDo(to_rows).with_output_types(pa.Table)
+
+    def sums(self, partials: beam.PCollection) -> beam.PCollection:
+        """The sums of each window or period and shard."""
         if self.periods is not None:
             move = beam.ParDo(_ToLastWindow(self.periods, self.window_seconds))
             partials |= f"To{self.periods.name}" >> move.with_output_types(_PARTIALS)
@@ -115,14 +124,11 @@ class SumByPage(beam.PTransform):
         )
         if partials.is_bounded:
             spread = beam.ParDo(_SpreadWindows(self.window_seconds)).with_output_types(_PARTIALS)
-            sums = partials | "Spread" >> spread | "Windows" >> windows | beam.CombinePerKey(CombinePageSums())
-        elif by_timers:
+            return partials | "Spread" >> spread | "Windows" >> windows | beam.CombinePerKey(CombinePageSums())
+        if by_timers:
             sum_up = SumWindows(self.window_seconds, self.allowed_lateness_seconds, self._times())
-            sums = partials | "SumWindows" >> sum_up | "Windows" >> windows
-        else:
-            sums = partials | "Windows" >> windows | "Sums" >> _SumPanes()
-        to_rows = _ToPageMetrics(self.sketch_size, self.periods)
-        return sums | "PageMetrics" >> beam.ParDo(to_rows).with_output_types(pa.Table)
+            return partials | "SumWindows" >> sum_up | "Windows" >> windows
+        return partials | "Windows" >> windows | "Sums" >> _SumPanes()
 
     def _times(self) -> PaneTimes:
         times = self.pane_times or times_of(self.trigger)
@@ -133,6 +139,46 @@ class SumByPage(beam.PTransform):
             )
             raise ValueError(message)
         return times
+
+
+@dataclass(eq=False)
+class SumByBreakdown(SumByPage):
+    """Partial sums to page metrics and to rows of breakdowns, of the same sums.
+
+    In: as `CutByWindow` gives them, of clicks with traits. Out: `{"": …, name: …}`, tables of PAGE_METRICS_SCHEMA, and by the breakdown's name of
+    BREAKDOWN_SCHEMA, one window each.
+
+    Attributes:
+        breakdowns: Those of the traits.
+        shards: See `CutByWindow`. With more than one, a window is summed up once more as a whole.
+    """
+
+    breakdowns: Breakdowns = field(default_factory=Breakdowns)
+    shards: int = 1
+
+    def expand(self, partials: beam.PCollection) -> Any:  # Beam knows no hint for several outputs by name
+        sums = self.sums(partials)
+        to_rows = _ToPageMetrics(self.sketch_size, self.periods)
+        rows = {"": sums | "PageMetrics" >> beam.ParDo(to_rows).with_output_types(pa.Table)}
+        if not self.breakdowns.names:
+            return rows
+        if self.shards > 1:
+            sums = partials | "Whole" >> _SumWhole(self)
+        to_breakdowns = _ToBreakdowns(self.sketch_size, self.periods, self.breakdowns)
+        names = dict.fromkeys(("none", *self.breakdowns.names), pa.Table)
+        found = named_outputs(sums, "Breakdowns", to_breakdowns, **names)
+        return rows | {name: found[name] for name in self.breakdowns.names}
+
+
+@dataclass(eq=False)
+class _SumWhole(beam.PTransform):
+    """The sums of all shards together."""
+
+    sum_up: SumByBreakdown
+
+    def expand(self, partials: beam.PCollection) -> beam.PCollection:
+        together = beam.MapTuple(lambda _, sums: (0, sums)).with_output_types(_PARTIALS)
+        return self.sum_up.sums(partials | "Together" >> together)
 
 
 def _check_panes(trigger: TriggerFn | None, times: PaneTimes | None) -> None:
@@ -196,8 +242,23 @@ class _ToPageMetrics(beam.DoFn):
     def __init__(self, sketch_size: int, periods: Periods | None) -> None:
         self._sketch_size, self._periods = sketch_size, periods
 
-    def process(self, shard: tuple[int, PageSums], window: Any = beam.DoFn.WindowParam) -> Iterator[pa.Table]:
+    def process(self, shard: tuple[int, PageSums], window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
+        yield page_metrics(shard[1].table(), **self.place(window))
+
+    def place(self, window: Any) -> dict[str, int]:
         start, end = (edge.micros // 1000 for edge in (window.start, window.end))
         if self._periods is not None:
             start, end = self._periods.bounds(start)
-        yield page_metrics(shard[1].table(), window_start_ms=start, window_end_ms=end, sketch_size=self._sketch_size)
+        return {"window_start_ms": start, "window_end_ms": end, "sketch_size": self._sketch_size}
+
+
+class _ToBreakdowns(_ToPageMetrics):
+    """To rows of each breakdown, an output each."""
+
+    def __init__(self, sketch_size: int, periods: Periods | None, breakdowns: Breakdowns) -> None:
+        super().__init__(sketch_size, periods)
+        self._breakdowns = breakdowns
+
+    def process(self, shard: tuple[int, PageSums], window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
+        for name, rows in breakdown_metrics(shard[1].table(), self._breakdowns, **self.place(window)):
+            yield beam.pvalue.TaggedOutput(name, rows)

@@ -7,6 +7,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindows
 
+from clickstream.transforms.breakdowns import traits_of
 from clickstream.transforms.measure.policy import TimeSpentPolicy, measure_time_spent
 from clickstream.transforms.measure.track import TrackVisits
 from clickstream.transforms.measure.visits import VisitRules
@@ -35,6 +36,7 @@ class MeasureTimeSpent(beam.PTransform):
         window_seconds: Length of the windows behind it: clicks are settled before their window ends.
         allowed_lateness_seconds: How late clicks may come, as of `ParseOptions`.
         shards: Into how many groups users are spread.
+        traits: The columns of clicks that they are broken down by, in one column `traits` of theirs (see `traits_of`); without any there is none.
     """
 
     policy: TimeSpentPolicy = field(default_factory=lambda: TimeSpentPolicy("dwell"))
@@ -43,6 +45,7 @@ class MeasureTimeSpent(beam.PTransform):
     window_seconds: int = 300
     allowed_lateness_seconds: int = 0
     shards: int = 1
+    traits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.session_gap_seconds, self.window_seconds, self.shards) < 1 or self.allowed_lateness_seconds < 0:
@@ -65,7 +68,11 @@ class MeasureTimeSpent(beam.PTransform):
         if self.policy.name != "dwell":
             clicks |= str(self.policy) >> beam.Map(measure_time_spent, self.policy).with_output_types(pa.Table)
         if not self.needs_row_key:
-            return clicks
+            return (
+                clicks | "Traits" >> beam.Map(_with_traits, self.traits).with_output_types(pa.Table)
+                if self.traits
+                else clicks
+            )
         keep_state_whole(clicks.pipeline)
         bounded = clicks.is_bounded
         shards = self.shards * (_BOUNDED_SHARDS if bounded else 1)
@@ -73,7 +80,8 @@ class MeasureTimeSpent(beam.PTransform):
         by_user = [
             part
             | f"{name}AtAnyTime" >> beam.WindowInto(GlobalWindows())
-            | f"{name}ByUser" >> beam.ParDo(ByUser(shards, counted=counted, bounded=bounded)).with_output_types(BY_USER)
+            | f"{name}ByUser"
+            >> beam.ParDo(self._by_user(shards, counted=counted, bounded=bounded)).with_output_types(BY_USER)
             for name, (part, counted) in parts.items()
         ]
         return (
@@ -82,11 +90,18 @@ class MeasureTimeSpent(beam.PTransform):
             | "VisitsInOrder" >> beam.ParDo(self._tracker(bounded=bounded)).with_output_types(pa.Table)
         )
 
+    def _by_user(self, shards: int, *, counted: bool, bounded: bool) -> ByUser:
+        return ByUser(shards, counted=counted, bounded=bounded, traits=self.traits)
+
     def _tracker(self, *, bounded: bool) -> TrackVisits:
         gap_ms = self.session_gap_seconds * 1000 if self.policy.name == "dwell" else None
         return TrackVisits(
-            VisitRules(gap_ms, deduplicate=self.deduplicate is not False),
+            VisitRules(gap_ms, deduplicate=self.deduplicate is not False, traits=bool(self.traits)),
             window_seconds=self.window_seconds,
             lateness_seconds=self.allowed_lateness_seconds,
             bounded=bounded,
         )
+
+
+def _with_traits(clicks: pa.Table, names: tuple[str, ...]) -> pa.Table:
+    return clicks.append_column("traits", traits_of(clicks, names))

@@ -3,6 +3,7 @@
 All of it is a function of the set of clicks, so that their order of arrival, and how they are cut into batches, can't matter.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream.transforms.arrays import Int64s, Mask
+from clickstream.transforms.breakdowns import traits_of
 from clickstream.transforms.schema import UTC_MS
 
 # What is remembered of a click: `event` tells apart clicks that are equal otherwise, `counted` is false for one that only shows what came before
-# or after others, and `time_spent_ms` is what another policy than dwell says.
+# or after others, `time_spent_ms` is what another policy than dwell says, and `traits` what it's broken down by (null: by nothing).
 VISIT_SCHEMA = pa.schema(
     [
         pa.field("url", pa.string(), nullable=False),
@@ -24,6 +26,7 @@ VISIT_SCHEMA = pa.schema(
         pa.field("event", pa.int32(), nullable=False),
         pa.field("counted", pa.bool_(), nullable=False),
         pa.field("time_spent_ms", pa.int64()),
+        pa.field("traits", pa.string()),
     ]
 )
 _CONTENT = ["url", "country", "event"]
@@ -36,10 +39,12 @@ class VisitRules(NamedTuple):
         session_gap_ms: A user's click this long after the one before, or less, is of the same session, and ends the time spent on
             that one. None: times are those that the clicks bring along, and sessions aren't told.
         deduplicate: Clicks of the same user, time, page, country and row key are one.
+        traits: Whether clicks have traits that are passed on.
     """
 
     session_gap_ms: int | None
     deduplicate: bool
+    traits: bool = False
 
 
 class _Measured(NamedTuple):
@@ -62,8 +67,14 @@ class Ordered(NamedTuple):
     new: Mask
 
 
-def visit_columns(clicks: pa.Table, *, counted: bool = True) -> pa.Table:
-    """Clicks (CLICK_SCHEMA's columns user_id, timestamp, url, country and row_key; time_spent_ms if a policy has set it) as VISIT_SCHEMA."""
+def visit_columns(clicks: pa.Table, *, counted: bool = True, traits: Sequence[str] = ()) -> pa.Table:
+    """Clicks as VISIT_SCHEMA.
+
+    Args:
+        clicks: CLICK_SCHEMA's columns user_id, timestamp, url, country and row_key; time_spent_ms if a policy has set it; and `traits`.
+        counted: See VISIT_SCHEMA.
+        traits: The columns that clicks are broken down by.
+    """
     keys = pl.Series(values=clicks["row_key"], dtype=pl.String)
     size = clicks.num_rows
     columns = {
@@ -71,6 +82,7 @@ def visit_columns(clicks: pa.Table, *, counted: bool = True) -> pa.Table:
         "event": (keys.hash().to_numpy() >> np.uint64(33)).astype(np.int32),
         "counted": np.full(size, counted),
         "time_spent_ms": clicks["time_spent_ms"] if "time_spent_ms" in clicks.column_names else pa.nulls(size),
+        "traits": traits_of(clicks, traits) if traits else pa.nulls(size, pa.string()),
     }
     return pa.table([columns[field.name] for field in VISIT_SCHEMA], schema=VISIT_SCHEMA)
 
@@ -94,9 +106,9 @@ def _break_ties(clicks: pa.Table, order: Int64s, same: Mask, is_new: Mask, *, de
     tied = np.append(same, False) | np.append(False, same)
     group = np.cumsum(np.append(True, ~same))[tied]
     rows = order[tied]
-    content = pl.DataFrame(pl.from_arrow(clicks.select(_CONTENT).take(pa.array(rows))))
+    content = pl.DataFrame(pl.from_arrow(clicks.select([*_CONTENT, "traits"]).take(pa.array(rows))))
     content = content.with_columns(group=pl.Series(group), new=pl.Series(is_new[rows]), row=pl.Series(rows))
-    content = content.sort("group", *_CONTENT, "new", "row")
+    content = content.sort("group", *_CONTENT, "new", "traits", "row")
     order = order.copy()
     order[tied] = content["row"].to_numpy()
     if not deduplicate:
@@ -112,8 +124,8 @@ def changes(ordered: Ordered, rules: VisitRules) -> pa.Table:
 
     Returns:
         A row a new click, with `sign` 1; and where they change what was said of a known click, that with `sign` -1 and what is right now
-        with 1. Columns url, country, user_id, timestamp, time_spent_ms (null: not known), sign, and, where sessions are told, starts_session and
-        bounced.
+        with 1. Columns url, country, user_id, timestamp, traits (where the rules ask for them), time_spent_ms (null: not known), sign, and,
+        where sessions are told, starts_session and bounced.
     """
     counted = np.asarray(ordered.clicks["counted"])
     now = _measure(ordered, np.ones(len(counted), np.bool_), rules)
@@ -145,7 +157,7 @@ def _measure(ordered: Ordered, rows: Mask, rules: VisitRules) -> _Measured:
 
 
 def _signed(clicks: pa.Table, measured: _Measured, sign: int, rules: VisitRules) -> pa.Table:
-    rows = clicks.select(["url", "country", "user_id", "timestamp"])
+    rows = clicks.select(["url", "country", "user_id", "timestamp", *(["traits"] if rules.traits else [])])
     times = measured.time_spent_ms
     rows = rows.append_column("time_spent_ms", pa.array(times, mask=times < 0))
     rows = rows.append_column("sign", pa.array(np.full(len(times), sign, np.int64)))

@@ -1,6 +1,6 @@
 """Clicks on their way to where visits are tracked, and how they are kept there."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -14,9 +14,10 @@ from clickstream.transforms.arrow import pack, unpack
 from clickstream.transforms.measure.visits import VISIT_SCHEMA, millis_of, visit_columns
 from clickstream.transforms.shards import checksums
 
-REPEATING = ("url", "country")
+REPEATING = ("url", "country", "traits")
 _MOST = 0.9  # of a batch's clicks are looked at together; a clock far ahead mustn't delay the others
 _ROWS_TOGETHER = 50_000
+_TRAITS = VISIT_SCHEMA.field("traits")
 
 
 class Times(NamedTuple):
@@ -53,8 +54,13 @@ class Arrived(NamedTuple):
     packed: bytes
 
     def table(self) -> pa.Table:
-        """The clicks."""
-        return unpack(self.packed)
+        """The clicks. Those of a savepoint that knows no traits have none."""
+        visits = unpack(self.packed)
+        return (
+            visits
+            if "traits" in visits.column_names
+            else visits.append_column(_TRAITS, pa.nulls(len(visits), _TRAITS.type))
+        )
 
     @classmethod
     def of(cls, number: int, looks: int, visits: pa.Table) -> "Arrived":
@@ -73,8 +79,9 @@ def in_order(kept: Iterable[tuple[int, int, tuple[int, int, int], bytes]]) -> li
 class ByUser(beam.DoFn):
     """Tables of clicks to `(shard, Element)`: all of a user's clicks go to the same shard. On bounded input, several tables together."""
 
-    def __init__(self, shards: int, *, counted: bool, bounded: bool) -> None:
+    def __init__(self, shards: int, *, counted: bool, bounded: bool, traits: Sequence[str] = ()) -> None:
         self._shards, self._counted, self._rows_together = shards, counted, _ROWS_TOGETHER if bounded else 1
+        self._traits = traits
 
     def start_bundle(self) -> None:
         self._tables: list[pa.Table] = []
@@ -82,7 +89,7 @@ class ByUser(beam.DoFn):
 
     def process(self, clicks: pa.Table, timestamp: Any = beam.DoFn.TimestampParam) -> Iterator[BY_USER]:
         self._timestamp = timestamp
-        self._tables.append(visit_columns(clicks, counted=self._counted))
+        self._tables.append(visit_columns(clicks, counted=self._counted, traits=self._traits))
         self._rows += clicks.num_rows
         if self._rows >= self._rows_together:
             yield from self._divided()

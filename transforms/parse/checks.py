@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 from clickstream.transforms.arrays import Int64s, Mask, Millis
 from clickstream.transforms.countries import UNKNOWN
 from clickstream.transforms.limits import LONGEST_SECONDS, MAX_COUNTRY_LENGTH, MAX_TEXT_LENGTH
+from clickstream.transforms.parse.arrivals import arrivals
 from clickstream.transforms.parse.country_names import by_iso_name
 from clickstream.transforms.parse.reader import Column, Decoded, Refusal
 from clickstream.transforms.parse.times import to_epoch_ms
 from clickstream.transforms.parse.urls import UrlError, UrlForm
-from clickstream.transforms.schema import CLICK_SCHEMA, UTC_MS
+from clickstream.transforms.schema import ARRIVAL_SCHEMA, CLICK_SCHEMA, UTC_MS
 
 
 class Bounds(NamedTuple):
@@ -49,7 +50,7 @@ def check_clicks(
 
     Args:
         decoded: Records with the fields that are checked, and those of `names`.
-        names: The columns of CLICK_SCHEMA to make.
+        names: The columns of CLICK_SCHEMA and ARRIVAL_SCHEMA to make.
         bounds: Clicks outside of these are refused.
         form: The form of URLs.
         countries: What becomes of countries; None: they are counted as given, and under "" if they aren't known.
@@ -64,9 +65,12 @@ def check_clicks(
         "url": check_urls(raw["url"], checks, form),
         "session_end": check_session_ends(raw["session_end"], checks, millis),
     }
+    columns |= arrivals(raw["url"], raw.get("referrer"), names)
     if "row_key" in names:
         columns["row_key"] = _row_keys(raw["row_key"], columns)
-    table = pa.table({name: columns.get(name, raw[name]) for name in names}, schema=click_schema(names))
+    table = pa.table(
+        {name: columns[name] if name in columns else raw[name] for name in names}, schema=click_schema(names)
+    )
     refused, passed = checks.refusals(decoded.kept), checks.passed
     mended = Counter(decoded.mended) + checks.mended
     if passed is None:
@@ -75,8 +79,9 @@ def check_clicks(
 
 
 def click_schema(names: Sequence[str]) -> pa.Schema:
-    """These columns of CLICK_SCHEMA."""
-    return pa.schema([CLICK_SCHEMA.field(name) for name in names])
+    """These columns of CLICK_SCHEMA and ARRIVAL_SCHEMA."""
+    known = pa.unify_schemas([CLICK_SCHEMA, ARRIVAL_SCHEMA])
+    return pa.schema([known.field(name) for name in names])
 
 
 class Checks:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from clickstream.transforms.arrays import Int64s, Mask, Millis, millis_of
 from clickstream.transforms.parse import checks as check
+from clickstream.transforms.parse.arrivals import ARRIVAL_COLUMNS
 from clickstream.transforms.parse.faults import FAULT, narrowed
 from clickstream.transforms.parse.formats import EventFormat, read_events
 from clickstream.transforms.parse.hidden_ids import stand_in, without_ids
@@ -37,7 +38,8 @@ class ParseOptions:
     """What counts as a click.
 
     Attributes:
-        columns: The columns of CLICK_SCHEMA to make; METRIC_COLUMNS are enough for a job that stores no raw clicks, and cheaper.
+        columns: The columns of CLICK_SCHEMA, and of ARRIVAL_SCHEMA, to make; METRIC_COLUMNS are enough for a job that stores no raw clicks,
+            and cheaper.
         normalise_urls: One page, one row (see `normalise_url`). False: URLs are checked and left as they are.
         tracking: The query parameters that don't say which page is shown.
         max_event_age_seconds: An event further back from now than this is rejected. None: no bound, as for logs.
@@ -70,11 +72,10 @@ class ParseOptions:
     event_format: EventFormat | None = None
 
     def __post_init__(self) -> None:
-        unknown, missing = sorted(set(self.columns) - set(ALL_COLUMNS)), sorted(_REQUIRED - set(self.columns))
+        known = (*ALL_COLUMNS, *ARRIVAL_COLUMNS)
+        unknown, missing = sorted(set(self.columns) - set(known)), sorted(_REQUIRED - set(self.columns))
         if unknown or missing:
-            message = (
-                f"ParseOptions.columns: unknown {unknown}, missing {missing}; the columns are {', '.join(ALL_COLUMNS)}."
-            )
+            message = f"ParseOptions.columns: unknown {unknown}, missing {missing}; the columns are {', '.join(known)}."
             raise ValueError(message)
         if min(self.max_event_age_seconds or 0, self.max_clock_skew_seconds or 0) < 0:
             message = (
@@ -90,6 +91,13 @@ class ParseOptions:
                 "session_gap_seconds at least 0."
             )
             raise ValueError(message)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of records that are read: no others."""
+        columns = [name for name in self.columns if name not in ARRIVAL_COLUMNS]
+        referred = [] if {"referrer", "channel"}.isdisjoint(self.columns) else ["referrer"]
+        return tuple(dict.fromkeys((*_CHECKED, *columns, *referred)))
 
 
 class ParsedBatch(NamedTuple):
@@ -146,8 +154,7 @@ def parse_clicks(
 def _parse(
     batch: RawBatch, options: ParseOptions, now_ms: int, pseudonyms: Pseudonyms | None, shapes: KnownShapes
 ) -> ParsedBatch:
-    fields = dict.fromkeys((*_CHECKED, *options.columns))
-    decoded, not_clicks = _read(batch, list(fields), options, shapes)
+    decoded, not_clicks = _read(batch, list(options.fields), options, shapes)
     if pseudonyms is not None:
         pseudonyms.hide(decoded.fields)
     age, skew = options.max_event_age_seconds, options.max_clock_skew_seconds

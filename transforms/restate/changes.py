@@ -6,16 +6,12 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+from clickstream.transforms.schema import PAGE_METRICS_SCHEMA, PAGES, RowKind
 from clickstream.transforms.sketches import MAX_THETA
 
 GENERATION_BITS = 50  # of a version: below them what was counted, above them how often a row was made smaller
-_KEY = ["url", "country"]
 _SUMS = ("clicks", "unique_users", "time_spent_seconds", "timed_clicks")
-_FIGURES = tuple(
-    name for name in PAGE_METRICS_SCHEMA.names if name not in ("window_start", "window_end", *_KEY, "version")
-)
-_FLOATS = tuple(name for name in _FIGURES if pa.types.is_floating(PAGE_METRICS_SCHEMA.field(name).type))
+_FLOATS = tuple(field.name for field in PAGE_METRICS_SCHEMA if pa.types.is_floating(field.type))
 _ROUNDED = 1e-9  # as a share: what a store's way of writing a float may lose
 
 
@@ -42,46 +38,51 @@ class WindowChange(NamedTuple):
 
 
 class Restated(NamedTuple):
-    """The rows to write (PAGE_METRICS_SCHEMA), and what they change, a store each."""
+    """The rows to write, and what they change, a store each."""
 
     rows: pa.Table
     changes: list[WindowChange]
 
 
-def restate(computed: pa.Table, published: Mapping[str, pa.Table], *, fewer: int = 0) -> Restated:
+def restate(
+    computed: pa.Table, published: Mapping[str, pa.Table], *, fewer: int = 0, kind: RowKind = PAGES
+) -> Restated:
     """Compares rows of one window, and makes those that bring every store to what was computed.
 
     A row is written with a version above all that are published of it, so that it wins even where it is smaller. A published row of a page that
     no click is left of is restated with nothing counted; a row like that is taken for none.
 
     Args:
-        computed: Rows of one window (PAGE_METRICS_SCHEMA); no row for a page without clicks.
-        published: The rows of the same window in each store (PAGE_METRICS_SCHEMA), by its name.
+        computed: Rows of one window; no row for a page without clicks.
+        published: The rows of the same window in each store, by its name.
         fewer: How many clicks less than are published may have been computed. If it's less by more, then not all of the window is in what was
             computed from, and it is left as it is.
+        kind: Of all these rows.
     """
-    right = _frame(computed)
-    found = {store: _frame(rows) for store, rows in published.items()}
-    sides = {store: _side_by_side(right, rows) for store, rows in found.items()}
+    schema, key = kind.schema, list(kind.key)
+    right = _frame(computed, schema)
+    found = {store: _frame(rows, schema) for store, rows in published.items()}
+    sides = {store: _side_by_side(right, rows, kind) for store, rows in found.items()}
     kept = any(rows["clicks"].sum() > right["clicks"].sum() + fewer for rows in found.values())
     changes = [_change(store, sides[store], right, rows, kept=kept) for store, rows in found.items()]
     changes = [change for change in changes if change.missing or change.differing or change.needless]
     if kept or not changes:
-        return Restated(PAGE_METRICS_SCHEMA.empty_table(), changes)
-    emptied = pl.concat([_emptied(rows.join(right, on=_KEY, how="anti")) for rows in found.values()])
-    wanted = pl.concat([right, emptied.unique(_KEY, keep="first", maintain_order=True)])
-    return Restated(_with_winning_versions(wanted, pl.concat(sides.values())), changes)
+        return Restated(schema.empty_table(), changes)
+    emptied = pl.concat([_emptied(rows.join(right, on=key, how="anti")) for rows in found.values()])
+    wanted = pl.concat([right, emptied.unique(key, keep="first", maintain_order=True)])
+    return Restated(_with_winning_versions(wanted, pl.concat(sides.values()), kind), changes)
 
 
-def _frame(rows: pa.Table) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(rows.select(PAGE_METRICS_SCHEMA.names)))
+def _frame(rows: pa.Table, schema: pa.Schema) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(rows.select(schema.names)))
 
 
-def _side_by_side(right: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+def _side_by_side(right: pl.DataFrame, published: pl.DataFrame, kind: RowKind) -> pl.DataFrame:
     """All keys of both, the published version, and what is wrong: `missing`, `differing`, `needless` or null."""
-    both = right.join(published, on=_KEY, how="full", suffix="_published", coalesce=True)
+    figures = (each.name for each in kind.columns if each.name not in ("window_start", *kind.key, "version"))
+    both = right.join(published, on=list(kind.key), how="full", suffix="_published", coalesce=True)
     there, wanted = pl.col("clicks_published").fill_null(0) > 0, pl.col("version").is_not_null()
-    differs = pl.any_horizontal(_differs(name) for name in ("window_end", *_FIGURES))
+    differs = pl.any_horizontal(_differs(name) for name in figures)
     wrong = (
         pl.when(wanted & ~there)
         .then(pl.lit("missing"))
@@ -90,7 +91,7 @@ def _side_by_side(right: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
         .when(there & differs)
         .then(pl.lit("differing"))
     )
-    return both.select(*_KEY, "version_published", wrong=wrong)
+    return both.select(*kind.key, "version_published", wrong=wrong)
 
 
 def _differs(name: str) -> pl.Expr:
@@ -128,14 +129,15 @@ def _emptied(rows: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(pl.col(name).cast(rows.schema[name]) for name in measured)
 
 
-def _with_winning_versions(wanted: pl.DataFrame, sides: pl.DataFrame) -> pa.Table:
+def _with_winning_versions(wanted: pl.DataFrame, sides: pl.DataFrame, kind: RowKind) -> pa.Table:
     """The rows that are wrong in any store, with the lowest version that wins in all of them."""
+    key, schema = list(kind.key), kind.schema
     wrong, stands = pl.col("wrong").is_not_null(), pl.col("version_published")
     replaced = (wrong & stands.is_not_null()).any().alias("replaced")
-    published = sides.group_by(_KEY).agg(wrong.any(), replaced, stands.max()).filter("wrong")
-    rows = wanted.join(published, on=_KEY, how="inner", maintain_order="left")
+    published = sides.group_by(key).agg(wrong.any(), replaced, stands.max()).filter("wrong")
+    rows = wanted.join(published, on=key, how="inner", maintain_order="left")
     unit = 1 << GENERATION_BITS
     same = stands.fill_null(0) // unit * unit + pl.col("version")
     wins = pl.when("replaced").then(same > stands).otherwise(same >= stands.fill_null(0))
     winning = pl.when(wins).then(same).otherwise(same + unit)
-    return rows.with_columns(version=winning).select(PAGE_METRICS_SCHEMA.names).to_arrow().cast(PAGE_METRICS_SCHEMA)
+    return rows.with_columns(version=winning).select(schema.names).to_arrow().cast(schema)

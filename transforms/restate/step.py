@@ -11,7 +11,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from clickstream.transforms.outputs import named_outputs
 from clickstream.transforms.restate.changes import WindowChange, restate
-from clickstream.transforms.schema import PAGE_METRICS_SCHEMA
+from clickstream.transforms.schema import PAGES, RowKind
 
 _COMPUTED = ""
 _KEYED = tuple[int, tuple[str, pa.Table]]
@@ -21,17 +21,19 @@ _KEYED = tuple[int, tuple[str, pa.Table]]
 class RestateRows(beam.PTransform):
     """Computed rows against what is published, window by window.
 
-    In: `{"computed": …, "published": {store: …}}`, tables of PAGE_METRICS_SCHEMA, bounded, any windows in a table. Out, by name: `rows`, tables
+    In: `{"computed": …, "published": {store: …}}`, tables of their kind's schema, bounded, any windows in a table. Out, by name: `rows`, tables
     of the rows that bring every store to what was computed, one window each; and `changes` (`WindowChange`), one a window and store that
     differ.
 
     Attributes:
         fewer: See `restate`; by the window's start in ms since the epoch; 0 for others.
         keep_fuller: Whether a window of which more is published is left as it is.
+        kind: Of the rows.
     """
 
     fewer: Mapping[int, int] = field(default_factory=dict)
     keep_fuller: bool = True
+    kind: RowKind = PAGES
 
     def __ror__(self, inputs: Any, label: str | None = None) -> Any:
         # Beam takes a dict of PCollections, not one within it.
@@ -48,7 +50,7 @@ class RestateRows(beam.PTransform):
             for name in [names[label]]
         ]
         stores = [name for name in names.values() if name != _COMPUTED]
-        compare = _Restate(stores, self.fewer, keep_fuller=self.keep_fuller)
+        compare = _Restate(stores, self.fewer, self.kind, keep_fuller=self.keep_fuller)
         windows = tuple(by_window) | "All" >> beam.Flatten() | "Windows" >> beam.GroupByKey()
         return named_outputs(windows, "Restate", compare, rows=pa.Table, changes=WindowChange)
 
@@ -59,16 +61,18 @@ def _by_window(rows: pa.Table, name: str) -> Iterator[tuple[int, tuple[str, pa.T
 
 
 class _Restate(beam.DoFn):
-    def __init__(self, stores: list[str], fewer: Mapping[int, int], *, keep_fuller: bool) -> None:
-        self._stores, self._fewer = stores, fewer
+    def __init__(self, stores: list[str], fewer: Mapping[int, int], kind: RowKind, *, keep_fuller: bool) -> None:
+        self._stores, self._fewer, self._kind = stores, fewer, kind
         self._default = 0 if keep_fuller else 1 << 62
 
     def process(self, window: tuple[int, Iterable[tuple[str, pa.Table]]]) -> Iterator[Any]:
+        schema = self._kind.schema
         tables: dict[str, list[pa.Table]] = {name: [] for name in (_COMPUTED, *self._stores)}
         for name, rows in window[1]:
-            tables[name].append(rows.select(PAGE_METRICS_SCHEMA.names))
-        merged = {name: pa.concat_tables([PAGE_METRICS_SCHEMA.empty_table(), *parts]) for name, parts in tables.items()}
-        restated = restate(merged.pop(_COMPUTED), merged, fewer=self._fewer.get(window[0], self._default))
+            tables[name].append(rows.select(schema.names))
+        merged = {name: pa.concat_tables([schema.empty_table(), *parts]) for name, parts in tables.items()}
+        fewer = self._fewer.get(window[0], self._default)
+        restated = restate(merged.pop(_COMPUTED), merged, fewer=fewer, kind=self._kind)
         if restated.rows.num_rows:
             yield restated.rows
         for change in restated.changes:

@@ -32,11 +32,13 @@ def test_a_window_belongs_to_the_month_or_day_in_which_it_starts():
     assert index_at("clicks-{day}_1h", LATE) == "clicks-2026-10-31_1h"
 
 
-def test_what_is_searched_is_all_of_the_name_without_roll_ups():
+def test_what_is_searched_is_all_of_the_name_without_what_is_derived():
     assert searched("clicks") == "clicks"
     assert searched("clicks_1h") == "clicks_1h"
-    assert searched("clicks-{month}") == "clicks-2*-*,-clicks-2*-*_1h,-clicks-2*-*_1d"
-    assert searched("clicks-{month}_1d") == "clicks-2*-*_1d"
+    assert searched("clicks-{month}") == "clicks-2*-*,-clicks-2*-*_1h,-clicks-2*-*_1d,-clicks-2*-*_by_*"
+    assert searched("clicks-{month}_1d") == "clicks-2*-*_1d,-clicks-2*-*_by_*"
+    assert searched("clicks-{month}_by_os") == "clicks-2*-*_by_os"
+    assert searched("clicks-{month}_by_os_1h") == "clicks-2*-*_by_os_1h"
 
 
 @pytest.mark.parametrize("name", ["clicks-{month}", "clicks-{day}"])

@@ -39,6 +39,7 @@ def values() -> dict[str, str]:
         "max_rejected_share": "50%",
         "time_spent": "dwell",
         "rollups": "1h",
+        "breakdowns": "browser",
         "from": "2026-11-01",
         "to": "2026-11-02",
         "sketch_size": "off",

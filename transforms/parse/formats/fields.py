@@ -131,7 +131,7 @@ def _texts(name: str, chosen: _Chosen, event_format: EventFormat, refuse: Refuse
         column = _with_bases(column, chosen.picked, event_format.sources(name))
     if required or name == "country":  # one that isn't known is empty
         return column.texts.fill_null("")
-    return pc.utf8_slice_codeunits(column.texts, 0, MAX_TEXT_LENGTH)
+    return column.texts if name == "referrer" else pc.utf8_slice_codeunits(column.texts, 0, MAX_TEXT_LENGTH)
 
 
 def _with_bases(column: PathColumn, picked: np.ndarray, sources: Sources) -> PathColumn:

@@ -1,12 +1,12 @@
 """A format of events: where in them the fields of a click stand, in which units, and which of them are clicks."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from clickstream.transforms.parse.formats.paths import Path
 
-TEXTS = ("user_id", "url", "country", "city", "browser", "os", "device", "row_key")
+TEXTS = ("user_id", "url", "country", "city", "browser", "os", "device", "referrer", "row_key")
 TIMES = ("timestamp", "session_end")
 SECONDS = ("time_spent",)
 FIELDS = (
@@ -18,6 +18,7 @@ FIELDS = (
     "browser",
     "os",
     "device",
+    "referrer",
     "session_end",
     "time_spent",
     "row_key",
@@ -134,6 +135,10 @@ class EventFormat:
     def named(self, name: str) -> str:
         """Where a field comes from, in the user's terms."""
         return ", ".join(map(str, self.sources(name)))
+
+    def of_fields(self, names: Collection[str]) -> "EventFormat":
+        """The same for no other fields than these: what leads to others isn't looked for."""
+        return replace(self, fields=tuple(each for each in self.fields if each[0] in names))
 
     def with_names(self, names: tuple[str, ...]) -> "EventFormat":
         """For lines of text with these values from left to right."""

@@ -20,6 +20,7 @@ _NAMES = {
     "browser": "browser browsername brname",
     "os": "os osname operatingsystem platform",
     "device": "device devicetype devicecategory category dvcetype",
+    "referrer": "referrer referer httpreferer pagereferrer documentreferrer",
     "row_key": "messageid eventid uuid insertid requestid rowkey id",
 }
 _TYPES = ("type", "eventname", "event", "eventtype", "name", "action")

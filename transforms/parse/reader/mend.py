@@ -74,7 +74,7 @@ def _mend_fields(fields: dict[str, Any]) -> Iterator[str]:
         if isinstance(text, str) and len(text) > MAX_TEXT_LENGTH:
             fields[name] = text[:MAX_TEXT_LENGTH]
             yield f"{name}_cut"
-    for name in ("session_end", "time_spent", "row_key", *_TEXTS):
+    for name in ("session_end", "time_spent", "row_key", "referrer", *_TEXTS):
         if fields.get(name) is not None and not _is_possible(name, fields[name]):
             fields[name] = None
             yield f"{name}_unknown"
@@ -86,4 +86,4 @@ def _is_possible(name: str, value: Any) -> bool:
         return (is_number and 0 <= value <= _LAST) or isinstance(value, str)
     if name == "time_spent":
         return is_number and 0 <= value <= LONGEST_SECONDS
-    return isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH
+    return isinstance(value, str) and (name == "referrer" or len(value) <= MAX_TEXT_LENGTH)

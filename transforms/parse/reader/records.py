@@ -22,6 +22,7 @@ class ClickData(msgspec.Struct, gc=False):
     url: str
     session_end: Time | None = None
     time_spent: Seconds | None = None
+    referrer: str | None = None
 
 
 class GeoData(msgspec.Struct, gc=False):
@@ -61,6 +62,7 @@ class FlatRecord(msgspec.Struct, gc=False):
     device: Text | None = None
     session_end: Time | None = None
     time_spent: Seconds | None = None
+    referrer: str | None = None
     row_key: Text | None = None
     click_data: None = None
 
@@ -94,7 +96,9 @@ def is_flat(record: bytes) -> bool:
 
 def to_nested(record: Any) -> NestedRecord:
     """The same click in column families."""
-    click = ClickData(record.user_id, record.timestamp, record.url, record.session_end, record.time_spent)
+    click = ClickData(
+        record.user_id, record.timestamp, record.url, record.session_end, record.time_spent, record.referrer
+    )
     agent = UserAgentData(record.browser, record.os, record.device)
     return NestedRecord(click, GeoData(record.country, record.city), agent, record.row_key)
 
