@@ -34,7 +34,7 @@ def builtin_text(name: str) -> str:
 
 
 def event_format(name: str, read: Callable[[str], str] = builtin_text, *, base: str = "") -> EventFormat | None:
-    """The format of this name; None for the built-in shape of clicks, which needs none.
+    """The format of this name; None for the built-in shape of clicks, which needs none but for URLs without a host.
 
     Args:
         name: A built-in one's, or whatever `read` takes; `debezium+NAME` is an envelope around another.
@@ -44,7 +44,7 @@ def event_format(name: str, read: Callable[[str], str] = builtin_text, *, base: 
     Raises:
         FormatError: It isn't sound: what is wrong, with line and key.
     """
-    if name == PLAIN:
+    if name == PLAIN and not base:
         return None
     outer, inner = _parts(name)
     tree = read_yaml(read(outer), outer)
