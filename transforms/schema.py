@@ -25,6 +25,16 @@ class Span(NamedTuple):
     end: int
 
 
+class Around(NamedTuple):
+    """What is asked of a record's surroundings in Kafka: whether its key, and which headers.
+
+    The source then hands out `{"value": …, "key": …, "headers": {…}}` for a record, so that dead letters hold them too.
+    """
+
+    key: bool
+    headers: tuple[str, ...]
+
+
 class RawBatch(NamedTuple):
     """Records as they came, thousands at a time, and where each was found.
 

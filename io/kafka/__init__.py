@@ -3,6 +3,7 @@
 May import: `clickstream.transforms`' ground and the modules directly in `clickstream.io`.
 """
 
+from clickstream.io.kafka.around import unwrapped
 from clickstream.io.kafka.client import KafkaConnection, check_kafka, open_consumer
 from clickstream.io.kafka.commit import CommitOffsets
 from clickstream.io.kafka.config import KafkaConfig, load_kafka_config, resolve_kafka_config
@@ -28,4 +29,5 @@ __all__ = [
     "load_kafka_config",
     "open_consumer",
     "resolve_kafka_config",
+    "unwrapped",
 ]

@@ -20,11 +20,12 @@ _AWAY = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT)  # noqa: SLF001
 
 
 class Record(NamedTuple):
-    """What is written: bytes, the key if there is one, and the partition unless any will do."""
+    """What is written: bytes, the key if there is one, the partition unless any will do, and headers."""
 
     value: bytes
     key: bytes | None = None
     partition: int = ANY_PARTITION
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class ConfirmedWriter:
@@ -60,7 +61,10 @@ class ConfirmedWriter:
     def _produce(self, record: Record) -> None:
         while self._refused is None:
             try:
-                self._producer.produce(self.topic, *record, on_delivery=self._delivered)
+                value, key, partition, headers = record
+                self._producer.produce(
+                    self.topic, value, key, partition, on_delivery=self._delivered, headers=list(headers) or None
+                )
                 self._producer.poll(0)
                 return
             except BufferError:  # noqa: PERF203 - full: wait until some are sent

@@ -119,6 +119,9 @@ def late_seconds(measure: MeasureTimeSpent) -> float:
 def _read(options: PipelineOptions, bounds: ParseOptions) -> ReadFromKafka | ReadFromKafkaByJava:
     registry_of(options)  # which Beam's reader has no use for
     by_java = options.view_as(KafkaOptions).kafka_reader == "java"
+    if by_java and bounds.event_format and bounds.event_format.around:
+        message = "--event_format names a key or header, which only the native reader hands out: leave out --kafka_reader=java."
+        raise UserError(message)
     return read_by_java(options) if by_java else read_clicks(options, bounds)
 
 
@@ -138,6 +141,7 @@ def read_clicks(options: PipelineOptions, bounds: ParseOptions) -> ReadFromKafka
         commit_start=kafka.until is None,
         kafka_config=connection.config,
         registry=registry_of(options),
+        around=bounds.event_format.around if bounds.event_format else None,
     )
 
 

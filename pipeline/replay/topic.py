@@ -31,6 +31,7 @@ from clickstream.io.kafka import (
     Record,
     load_kafka_config,
     open_consumer,
+    unwrapped,
 )
 from clickstream.io.sql import SqlConnection, delete_dead_letters, read_dead_letters
 from clickstream.pipeline.options import KafkaOptions
@@ -200,9 +201,15 @@ def _from_database(
         counts.update(outcomes)
         accepted = page.filter(pa.array([outcome == ACCEPTED for outcome in outcomes]))
         source, raw, key = (accepted[name].to_pylist() for name in ("source", "raw", "dead_letter_id"))
-        writer.send(Record(value, None, classifier.home(place)) for value, place in zip(raw, source, strict=True))
+        writer.send(_message(value, classifier.home(place)) for value, place in zip(raw, source, strict=True))
         delete_dead_letters(letters, key)
     return counts
+
+
+def _message(raw: bytes, partition: int) -> Record:
+    """A rejected record as it was in the topic, with its key and headers if the format names them."""
+    found = unwrapped(raw)
+    return Record(found.value, found.key, partition, found.headers)
 
 
 def _from_topic(
@@ -219,7 +226,7 @@ def _from_topic(
         counts.update(outcomes)
         classified = list(zip(batch, outcomes, strict=True))
         writer.send(
-            Record(x.raw, None, classifier.home(x.source)) for x, outcome in classified if x.raw and outcome == ACCEPTED
+            _message(x.raw, classifier.home(x.source)) for x, outcome in classified if x.raw and outcome == ACCEPTED
         )
         back.send(message for x, outcome in classified if outcome not in (ACCEPTED, WRITTEN) for message in x.messages)
     return counts + Counter({"expired unread": reader.expired, "messages were no dead letters": reader.foreign})

@@ -114,7 +114,7 @@ def test_the_event_formats_are_all_there_are() -> None:
     assert first_cells(text.split("\n## ")[0]) == set(builtin_formats())
     keys, of_sources = section(text, "The file").split("A source is a path")
     assert first_cells(keys) == {"fields", "only", "types", "record", "envelope"}
-    assert first_cells(of_sources) == {"path", "part", "unit", "format", "zone", "base"}
+    assert first_cells(of_sources) == {"path", "header", "key", "part", "unit", "format", "zone", "base"}
 
 
 # Fields that a row can do without: none of these is rejected.

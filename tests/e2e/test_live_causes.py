@@ -44,11 +44,35 @@ def ended_by(
     health.wait(200, "ok", 120)
 
 
+class Rotated:
+    """An account of the database whose password changes, and a file that holds it, which the job is told of."""
+
+    def __init__(self, bench: Bench, file: Path) -> None:
+        self._bench, self._file, self._password = bench, file, "before"
+        file.write_text(self._password)
+        bench.sql(f"CREATE USER 'rotated'@'%' IDENTIFIED BY '{self._password}'")
+        bench.sql(f"GRANT ALL ON `{bench.database}`.* TO 'rotated'@'%'")
+        url = bench.sql_server.url(bench.database)
+        self.options = (f"--mysql={url.replace('//app@', '//rotated@')}", f"--mysql_password=file:{file}")
+
+    def rotate(self) -> None:
+        """Another password, and no connection is left that was made with the one before."""
+        self._password = "behind"
+        self._bench.sql(f"ALTER USER 'rotated'@'%' IDENTIFIED BY '{self._password}'")
+        for (number,) in self._bench.sql("SELECT id FROM information_schema.processlist WHERE user = 'rotated'"):
+            self._bench.sql(f"KILL {number}")
+
+    def tell(self) -> None:
+        """The file says so too."""
+        self._file.write_text(self._password)
+
+
 def test_a_fatal_cause_is_one_line_and_the_job_not_well_before_it_has_written(
     kafka, mariadb, elasticsearch, prism, tmp_path
 ) -> None:
     bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
-    job = bench.job(*TIMING, "--health_port=0", "--max_restarts=1000")
+    account = Rotated(bench, tmp_path / "password")
+    job = bench.job(*TIMING, "--health_port=0", "--max_restarts=1000", *account.options)
     job.start()
     try:
         health = Health(job)
@@ -64,6 +88,8 @@ def test_a_fatal_cause_is_one_line_and_the_job_not_well_before_it_has_written(
                 bench.ask(f"{bench.index}/_settings", {"index.blocks.write": on}, "PUT")
 
             ended_by(job, health, ("403 cluster_block_exception",), lambda: block(on=True), lambda: block(on=False))
+            refused = ("user name or password is wrong: correct them",)
+            ended_by(job, health, refused, account.rotate, account.tell)
             drop = "ALTER TABLE page_metrics RENAME COLUMN bounces TO bounced"
             add = "ALTER TABLE page_metrics RENAME COLUMN bounced TO bounces"
             missing = ("a column is missing: run setup-sinks", "column bounces: found none")

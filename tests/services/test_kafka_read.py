@@ -17,6 +17,7 @@ from clickstream.io.kafka.read.poll import PartitionPoller
 from clickstream.io.kafka.read.reader import ReadSettings, ReadUntilStopped
 from clickstream.io.kafka.read.restriction import PartitionState
 from clickstream.io.kafka.watermark import NEVER, is_idle
+from clickstream.transforms.schema import Around
 from tests.services.kafka_topic import PARTITIONS, event, latest_time, read_now, send, told
 from tests.services.kafka_traffic import wait_for
 
@@ -67,6 +68,22 @@ def test_tombstones_are_passed_over_and_leave_no_gap(kafka, topic, batch_records
     send(kafka, topic, [(0, value) for value in values] + [(1, None)])
     records = {f"kafka:{topic}/{p}": [b"a", b"", b"b"] if p == 0 else [] for p in range(PARTITIONS)}
     read_now(kafka, topic, expect(records), batch_records=batch_records)
+
+
+def test_key_and_headers_come_with_the_value_where_they_are_asked_for(kafka, topic):
+    producer = Producer({"bootstrap.servers": kafka.address})
+    producer.produce(topic, b'{"a":1}', key=b"k", partition=0, headers=[("h", b"1"), ("h", b"2"), ("other", b"3")])
+    producer.produce(topic, None, key=b"k", partition=0)
+    producer.produce(topic, b"no JSON", key=b"k", partition=0)
+    producer.produce(topic, b"{}", partition=0)
+    assert producer.flush(60) == 0
+    values = [
+        b'{"value":{"a":1},"key":"k","headers":{"h": "2"}}',
+        b"no JSON",
+        b'{"value":{},"key":null,"headers":{"h": null}}',
+    ]
+    records = {f"kafka:{topic}/{p}": values if p == 0 else [] for p in range(PARTITIONS)}
+    read_now(kafka, topic, expect(records), around=Around(key=True, headers=("h",)))
 
 
 def test_the_last_batch_says_how_far_the_run_is_complete(kafka, topic):

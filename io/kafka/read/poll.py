@@ -10,9 +10,11 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from clickstream.io.errors import UserError
+from clickstream.io.kafka.around import around
 from clickstream.io.kafka.client import EARLIEST, LATEST, KafkaConnection, KafkaConsumer
 from clickstream.io.kafka.errors import may_pass
 from clickstream.io.kafka.watermark import NEVER, PartitionView
+from clickstream.transforms.schema import Around
 
 _SLICE = 500  # records taken at a time, so that records of 1 MiB can't pile up
 _POLL_BYTES = 64 << 20
@@ -28,23 +30,27 @@ class Polled(NamedTuple):
     timestamps: list[int]
     next: int
     undecoded: tuple[tuple[int, str, str], ...] = ()
+    around: list[bytes] | None = None  # what stands around each value, if that is asked for
 
     def until(self, end: int) -> "Polled":
         """Only what lies before `end`."""
         if self.next <= end:
             return self
         count = bisect_left(self.positions, end)
-        return Polled(self.values[:count], self.positions[:count], self.timestamps[:count], end)
+        around = None if self.around is None else self.around[:count]
+        return Polled(self.values[:count], self.positions[:count], self.timestamps[:count], end, around=around)
 
 
 @dataclass
 class Columns:
     """One partition's records as they are gathered; `next` is the offset behind the last, a tombstone's too."""
 
+    asked: Around | None = None
     values: list[bytes] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     timestamps: list[int] = field(default_factory=list)
     next: int = 0
+    around: list[bytes] = field(default_factory=list)
 
     def add(self, messages: list[Message]) -> None:
         """Takes messages apart, all but tombstones: they say that a key is gone, and are no records."""
@@ -56,9 +62,11 @@ class Columns:
         self.values += found
         self.positions += map(Message.offset, messages)
         self.timestamps += [stamp for _, stamp in map(Message.timestamp, messages)]
+        if self.asked:
+            self.around += around(messages, self.asked)
 
 
-def add_columns(columns: dict[int, Columns], messages: list[Message]) -> None:
+def add_columns(columns: dict[int, Columns], messages: list[Message], asked: Around | None = None) -> None:
     """Adds messages to their partitions.
 
     Called on a few hundred at a time, while they are in the processor's cache: twice as fast as on ten thousand.
@@ -66,7 +74,7 @@ def add_columns(columns: dict[int, Columns], messages: list[Message]) -> None:
     owners = list(map(Message.partition, messages))
     for partition in set(owners):
         own = messages if owners.count(partition) == len(owners) else _of(partition, owners, messages)
-        columns.setdefault(partition, Columns()).add(own)
+        columns.setdefault(partition, Columns(asked)).add(own)
 
 
 def _of(partition: int, owners: list[int], messages: list[Message]) -> list[Message]:
@@ -76,7 +84,8 @@ def _of(partition: int, owners: list[int], messages: list[Message]) -> list[Mess
 class PartitionPoller:
     """Reads a group of partitions of a topic over one connection that outlives a bundle; another one asks for their ends."""
 
-    def __init__(self, connection: KafkaConnection, topic: str) -> None:
+    def __init__(self, connection: KafkaConnection, topic: str, asked: Around | None = None) -> None:
+        self._asked = asked
         self._consumer = connection.consumer()
         self._ends: KafkaConsumer | None = None  # one that sees what waits behind transactions too
         self._connection = connection
@@ -151,10 +160,13 @@ class PartitionPoller:
             if any(map(Message.error, messages)):
                 messages = [m for m in messages if not self._is_sign(m)]
             size += sum(map(len, messages))
-            add_columns(columns, messages)
+            add_columns(columns, messages, self._asked)
             if time.monotonic() >= deadline:
                 break
-        found = {p: Polled(c.values, c.positions, c.timestamps, c.next) for p, c in columns.items()}
+        found = {
+            p: Polled(c.values, c.positions, c.timestamps, c.next, around=c.around if self._asked else None)
+            for p, c in columns.items()
+        }
         return self._noted(found)
 
     def _noted(self, polled: dict[int, Polled]) -> dict[int, Polled]:

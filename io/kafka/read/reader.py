@@ -11,12 +11,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 
+from clickstream.io.kafka.around import wrapped
 from clickstream.io.kafka.client import KafkaConnection
 from clickstream.io.kafka.read.poll import PartitionPoller, Polled
 from clickstream.io.kafka.read.restriction import GroupRestrictions, GroupState, PartitionState
 from clickstream.io.kafka.watermark import NEVER, PartitionView, next_watermark, sample
 from clickstream.io.schemas import RegistryError, SchemaRegistry, ValueDecoder
-from clickstream.transforms.schema import RawBatch, Span
+from clickstream.transforms.schema import Around, RawBatch, Span
 
 EventTime = Callable[[Sequence[bytes]], "int | None"]
 
@@ -53,6 +54,7 @@ class ReadSettings:
     bundle_seconds: float
     one_group: bool
     registry: SchemaRegistry | None = None
+    around: Around | None = None
 
 
 _STATE = beam.DoFn.RestrictionParam(GroupRestrictions())
@@ -80,7 +82,9 @@ class _ReadGroup(beam.DoFn):
     def _poller(self, group: GroupState) -> PartitionPoller:
         first = group[0].partition
         if first not in self._pollers:
-            self._pollers[first] = PartitionPoller(self._settings.connection, self._settings.topic)
+            self._pollers[first] = PartitionPoller(
+                self._settings.connection, self._settings.topic, self._settings.around
+            )
         return self._pollers[first]
 
     def _batches(self, before: GroupState, polled: dict[int, Polled], watermark: int) -> Iterator[Any]:
@@ -110,7 +114,9 @@ class _ReadGroup(beam.DoFn):
         """With records for values. Raises a RegistryError while their schemas aren't to be had: nothing of them is claimed then."""
         records = {partition: self._decoder.decode(found.values) for partition, found in polled.items()}
         return {
-            partition: found._replace(values=records[partition].values, undecoded=records[partition].undecoded)
+            partition: found._replace(
+                values=_with_around(records[partition].values, found), undecoded=records[partition].undecoded
+            )
             for partition, found in polled.items()
         }
 
@@ -278,3 +284,7 @@ class ReadUntilEnd(_ReadGroup):
 def _left(state: PartitionState, poller: PartitionPoller) -> int:
     """The most records that may still come; the end may have been run into early, behind transaction markers."""
     return max(0, state.end - max(state.next, poller.reached(state.partition)))
+
+
+def _with_around(values: list[bytes], found: Polled) -> list[bytes]:
+    return values if found.around is None else wrapped(values, found.around)

@@ -13,7 +13,7 @@ from clickstream.io.kafka.read.reader import EventTime, ReadSettings, ReadUntilE
 from clickstream.io.kafka.read.start import StartPositions, start_time
 from clickstream.io.schemas import SchemaRegistry
 from clickstream.transforms.runner import on_prism
-from clickstream.transforms.schema import RawBatch
+from clickstream.transforms.schema import Around, RawBatch
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -48,6 +48,8 @@ class ReadFromKafka(beam.PTransform):
         kafka_config: Further librdkafka settings; secrets by reference, see `load_kafka_config`.
         registry: Where the schemas of values in Confluent's framing are. While it doesn't answer, or doesn't know one, nothing is read on.
 
+        around: Hand out key and headers with each value, see `Around`. None: values as they are.
+
     Raises:
         UserError: While the graph is built: an option that can't be, as `per_partition` on Prism. When the job starts: see `check_kafka`.
     """
@@ -66,6 +68,7 @@ class ReadFromKafka(beam.PTransform):
     commit_start: bool = False
     kafka_config: KafkaConfig = field(default_factory=dict)
     registry: SchemaRegistry | None = None
+    around: Around | None = None
 
     def __post_init__(self) -> None:
         _check_topic(self.topic)
@@ -101,6 +104,7 @@ class ReadFromKafka(beam.PTransform):
             bundle_seconds=self.bundle_seconds,
             one_group=self.splits == "one",
             registry=self.registry,
+            around=self.around,
         )
 
 

@@ -3,8 +3,9 @@ from collections import Counter
 
 import pytest
 
+from clickstream.io.kafka import Record
 from clickstream.pipeline.__main__ import main
-from clickstream.pipeline.replay.topic import summary
+from clickstream.pipeline.replay.topic import _message, summary
 
 
 def test_the_summary_says_what_went_and_what_stays() -> None:
@@ -50,3 +51,9 @@ def test_an_sqlite_file_without_the_table_is_no_traceback(tmp_path, kafka, capsy
     (tmp_path / "x.db").touch()
     assert main(["replay-dead-letters", *place]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_record_goes_back_as_it_was_in_the_topic() -> None:
+    raw = b'{"value":{"a":1},"key":"k","headers":{"h": "2", "gone": null}}'
+    assert _message(raw, 3) == Record(b'{"a":1}', b"k", 3, (("h", b"2"),))
+    assert _message(b'{"value":1}', 3) == Record(b'{"value":1}', None, 3)

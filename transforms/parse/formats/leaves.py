@@ -38,7 +38,7 @@ def _step(value: Any, number: int) -> Step:
 
 def unused_paths(events: Sequence[Any], event_format: EventFormat) -> list[str]:
     """The paths to values that no field and no condition of the format leads to, the most frequent first."""
-    used = {path.steps for path in event_format.paths()}
+    used = {event_format.place_of(path).steps for path in event_format.paths()}
     found = Counter(path for event in events for path, _ in leaves(event) if not _is_used(path, used))
     return [str(path) for path, _ in found.most_common()]
 

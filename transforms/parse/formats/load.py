@@ -54,7 +54,8 @@ def event_format(name: str, read: Callable[[str], str] = builtin_text, *, base: 
         tree.refuse("it is no envelope, so that nothing can stand in it")
     else:
         found = _format(tree, name)
-    return replace(found, fields=tuple((key, _based(key, sources, base)) for key, sources in found.fields))
+    based = tuple((key, _based(key, sources, base)) for key, sources in found.fields)
+    return replace(found, fields=based).with_around()
 
 
 def parse_format(text: str, name: str) -> EventFormat:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from clickstream.transforms.parse.formats.paths import Path
+from clickstream.transforms.parse.formats.paths import Beside, Path
+from clickstream.transforms.schema import Around
 
 TEXTS = ("user_id", "url", "country", "city", "browser", "os", "device", "referrer", "row_key")
 TIMES = ("timestamp", "session_end")
@@ -116,6 +117,7 @@ class EventFormat:
         only: Which events are clicks: those for which all of this holds. The others are counted as `not_a_click`.
         lenient: Numbers and booleans become text where a text belongs.
         record: What a record is.
+        around: What the source must hand out with each value; None: nothing.
     """
 
     name: str
@@ -123,6 +125,7 @@ class EventFormat:
     only: tuple[Condition, ...] = ()
     lenient: bool = False
     record: Record = field(default_factory=Record)
+    around: Around | None = None
 
     def sources(self, name: str) -> Sources:
         """Where a field comes from; empty if nowhere."""
@@ -139,6 +142,21 @@ class EventFormat:
     def of_fields(self, names: Collection[str]) -> "EventFormat":
         """The same for no other fields than these: what leads to others isn't looked for."""
         return replace(self, fields=tuple(each for each in self.fields if each[0] in names))
+
+    def with_around(self) -> "EventFormat":
+        """The same, and it is known what of a record's surroundings it names."""
+        steps = [path.steps[0] for path in self.paths() if path.is_beside]
+        names = tuple(step.header for step in steps if isinstance(step, Beside))
+        return replace(self, around=Around("" in names, tuple(filter(None, names))) if names else None)
+
+    def place_of(self, path: Path) -> Path:
+        """Where a path leads in what the source hands out."""
+        if self.around is None:
+            return path
+        first = path.steps[0]
+        if isinstance(first, Beside):
+            return Path(("headers", first.header)) if first.header else Path(("key",))
+        return Path(("value", *path.steps))
 
     def with_names(self, names: tuple[str, ...]) -> "EventFormat":
         """For lines of text with these values from left to right."""

@@ -14,7 +14,13 @@ class Key(NamedTuple):
     value: str
 
 
-Step: TypeAlias = str | int | Key
+class Beside(NamedTuple):
+    """What Kafka carries beside the value: the header of this name, the last if there are several; with an empty name, the record's key."""
+
+    header: str
+
+
+Step: TypeAlias = str | int | Key | Beside
 
 _QUOTED = r"'[^']*'|\"[^\"]*\""
 _STEP = re.compile(
@@ -64,9 +70,14 @@ class Path:
                 raise ValueError(message)
         return cls(tuple(steps))
 
+    @property
+    def is_beside(self) -> bool:
+        """Whether it leads to what Kafka carries beside the value."""
+        return isinstance(self.steps[0], Beside)
+
     def within(self, outer: "Path") -> "Path":
-        """The same below another."""
-        return Path((*outer.steps, *self.steps))
+        """The same below another; what stands beside the value stays there."""
+        return self if self.is_beside else Path((*outer.steps, *self.steps))
 
     def __str__(self) -> str:
         written = "".join(map(_written, self.steps))
@@ -109,6 +120,8 @@ def _step(found: re.Match[str]) -> Step:
 
 
 def _written(step: Step) -> str:
+    if isinstance(step, Beside):
+        return f"{{header: {step.header}}}" if step.header else "{key: true}"
     if isinstance(step, Key):
         plain = re.fullmatch(r"[^\[\]\"']+", step.value)
         return f"[{step.name}={step.value if plain else _quoted(step.value)}]"

@@ -58,7 +58,7 @@ def read_events(
 
 def extract(values: Sequence[bytes], event_format: EventFormat, known: KnownShapes, max_record_bytes: int) -> Extracted:
     """What the format's paths lead to in each event."""
-    paths = event_format.paths()
+    paths = tuple(map(event_format.place_of, event_format.paths()))
     if not event_format.record.is_json:
         return read_lines(values, event_format.record, paths, max_record_bytes)
     lines, shaper = as_lines(values), PathShapes(paths)

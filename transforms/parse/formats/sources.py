@@ -18,11 +18,12 @@ from clickstream.transforms.parse.formats.mapping import (
     Source,
     Sources,
 )
-from clickstream.transforms.parse.formats.paths import Path
+from clickstream.transforms.parse.formats.paths import Beside, Path
 from clickstream.transforms.parse.formats.tree import Node
 
 _UNITS = ("s", "ms", "us", "ns")
 _PART = re.compile(r"{([^{}]*)}")
+_PLACES = ("path", "header", "key")
 _TESTS = ("is", "is_not", "matches", "matches_not")
 _SEPARATORS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 
@@ -77,16 +78,30 @@ def record_of(node: Node) -> Record:
 def _source(node: Node, name: str) -> Source:
     if not node.is_map:
         return Source(_parts(node, name))
-    known = ("path", "part", *_keys_for(name))
-    node.check_keys(known, ("path",))
+    node.check_keys((*_PLACES, "part", *_keys_for(name)))
+    place = _place(node)
     return Source(
-        _parts(node.get("path"), name),
+        _parts(place, name) if node.has("path") else (_beside(node),),
         unit=node.get("unit").one_of(_UNITS) if node.has("unit") else "",
         format=_with(node, "format", regex_of),
         zone=_with(node, "zone", check_zone),
         base=_with(node, "base", _check_base),
         part=_with(node, "part", _check_part),
     )
+
+
+def _place(node: Node) -> Node:
+    given = [name for name in _PLACES if node.has(name)]
+    if len(given) != 1:
+        node.refuse("path is missing" if not given else f"{' and '.join(given)} are two places: give one")
+    return node.get(given[0])
+
+
+def _beside(node: Node) -> Path:
+    if node.has("header"):
+        return Path((Beside(node.get("header").text()),))
+    node.get("key").one_of(("true",))
+    return Path((Beside(""),))
 
 
 def _keys_for(name: str) -> tuple[str, ...]:
@@ -110,11 +125,13 @@ def _parts(node: Node, name: str) -> tuple[Path | str, ...]:
 
 
 def _condition(node: Node) -> Condition:
-    node.check_keys(("path", *_TESTS), ("path",))
+    node.check_keys((*_PLACES, *_TESTS))
+    place = _place(node)
     given = [name for name in _TESTS if node.has(name)]
     if len(given) != 1:
         node.refuse(f"one of {', '.join(_TESTS)} belongs beside the path")
-    sources = tuple(Source((path,)) for path in paths_of(node.get("path")))
+    paths = paths_of(place) if node.has("path") else (_beside(node),)
+    sources = tuple(Source((path,)) for path in paths)
     test, negated = node.get(given[0]), given[0].endswith("_not")
     if given[0].startswith("is"):
         return Condition(sources, tuple(each.text() for each in test.items()), negated=negated)
