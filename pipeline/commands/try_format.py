@@ -16,19 +16,6 @@ from clickstream.transforms.countries import shown_country
 from clickstream.transforms.parse import EventFormat, parse_clicks, suggest_format, trees_of, unused_paths
 
 _MOST_UNUSED = 40
-_SHOWN = (
-    "timestamp",
-    "user_id",
-    "url",
-    "country",
-    "city",
-    "browser",
-    "os",
-    "device",
-    "session_end",
-    "time_spent",
-    "row_key",
-)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -72,7 +59,7 @@ def _tried(values: list[bytes], options: argparse.Namespace) -> Iterator[str]:
     for click in parsed.clicks.slice(0, options.show).to_pylist():
         yield ""
         click["country"] = shown_country(click["country"])
-        yield from (f"  {name:12}{_shown(click[name])}" for name in _SHOWN if click[name] not in (None, ""))
+        yield from (f"  {name:12}{_shown(click[name])}" for name in click if click[name] not in (None, ""))
     yield from _refused(parsed.rejected.to_pylist())
     yield from _unused(values, event_format)
 

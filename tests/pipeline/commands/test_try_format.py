@@ -46,7 +46,7 @@ def test_clicks_refusals_and_what_is_not_used(sample, tmp_path, capsys) -> None:
     (tmp_path / "shop.yaml").write_text(FORMAT)
     text = told(capsys, f"--input={sample}", f"--event_format={tmp_path}/shop.yaml", "--show=1")
     assert text.startswith("read 13 = accepted 8 + rejected 2 + not clicks 3\n")
-    assert "  user_id     u1\n  url         https://shop.example/p1\n  country     India\n" in text
+    assert "  url         https://shop.example/p1\n  country     India\n" in text
     assert "u2" not in text
     assert "       1  missing_field: page.path: missing (record 6)" in text
     assert "       1  invalid_json: JSON is malformed: " in text
