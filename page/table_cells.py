@@ -47,7 +47,7 @@ def time_cell(seconds: float | None) -> str:
 
 
 def rejections_table(rejections: Sequence[Rejection]) -> Html:
-    """Why records were rejected, with an example of each reason."""
+    """Why records were rejected, of fields a row each, with an example."""
     if not rejections:
         return tag("p", "No record was rejected.")
     most = rejections[0].records

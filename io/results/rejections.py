@@ -8,10 +8,15 @@ from clickstream.io.sql import SqlConnection, dead_letters_table, one_line_error
 
 RAW_SHOWN = 200
 _MOST_REASONS = 50
+# Their details name a field, in the terms of the event format, and never a value: few different ones.
+_OF_FIELDS = ("missing_field", "wrong_type", "out_of_range", "field_too_long", "invalid_timestamp")
 
 
 class Rejection(NamedTuple):
-    """A reason for which records were rejected, how many were, and one of them: `raw` is cut to RAW_SHOWN of its `raw_bytes` bytes."""
+    """A reason, of fields a reason and a field, how many records were rejected for it, and one of them.
+
+    `raw` is cut to RAW_SHOWN of its `raw_bytes` bytes.
+    """
 
     reason: str
     records: int
@@ -23,14 +28,15 @@ class Rejection(NamedTuple):
 
 
 def read_rejections(connection: SqlConnection) -> list[Rejection]:
-    """Each reason, those of the most records first, with one of them.
+    """Each reason, of fields each detail of it, those of the most records first, with one of them.
 
     Raises:
         UserError: The database can't be read.
     """
     table = dead_letters_table(connection.dead_letters_table)
     columns, count, some = table.c, sa.func.count().label("records"), sa.func.min(table.c.dead_letter_id).label("some")
-    reasons = sa.select(columns.reason, count, some).group_by(columns.reason).subquery()
+    what = sa.case((columns.reason.in_(_OF_FIELDS), columns.detail), else_="")
+    reasons = sa.select(columns.reason, count, some).group_by(columns.reason, what).subquery()
     shown = sa.func.substr(columns.raw, 1, RAW_SHOWN, type_=sa.LargeBinary)
     cells = (
         columns.reason,
@@ -42,6 +48,6 @@ def read_rejections(connection: SqlConnection) -> list[Rejection]:
         sa.func.length(columns.raw),
     )
     question = sa.select(*cells).join(reasons, columns.dead_letter_id == reasons.c.some)
-    question = question.order_by(reasons.c.records.desc(), columns.reason).limit(_MOST_REASONS)
+    question = question.order_by(reasons.c.records.desc(), columns.reason, columns.detail).limit(_MOST_REASONS)
     with one_line_errors(connection), connection.engine().connect() as opened:
         return [Rejection._make((*row[:5], bytes(row[5]), row[6])) for row in opened.execute(question)]

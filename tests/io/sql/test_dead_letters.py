@@ -11,6 +11,7 @@ from sqlite_rows import ask, rejected_of
 
 from clickstream.io import sql
 from clickstream.io.errors import UserError
+from clickstream.io.results import read_rejections
 from clickstream.io.sql import dead_letters, tables
 from clickstream.transforms.schema import REJECTED_SCHEMA
 
@@ -72,3 +73,22 @@ def test_a_refused_dead_letter_is_an_error(connection, monkeypatch):
     ):
         write.write(rejected_of(1))
     write.teardown()
+
+
+def test_rejections_are_told_by_reason_and_of_fields_by_field(connection):
+    kinds = [
+        ("missing_field", "page.path: missing"),
+        ("missing_field", "userId: missing"),
+        ("missing_field", "page.path: missing"),
+        ("invalid_json", "at byte 7"),
+        ("invalid_json", "at byte 8"),
+        ("invalid_json", "at byte 9"),
+    ]
+    letters = rejected_of(len(kinds))
+    for number, name in enumerate(("reason", "detail")):
+        at = letters.column_names.index(name)
+        letters = letters.set_column(at, REJECTED_SCHEMA.field(name), pa.array([kind[number] for kind in kinds]))
+    store(connection, letters)
+    found = [(each.reason, each.records, each.detail) for each in read_rejections(connection)]
+    assert found[1:] == [("missing_field", 2, "page.path: missing"), ("missing_field", 1, "userId: missing")]
+    assert found[0][:2] == ("invalid_json", 3)
