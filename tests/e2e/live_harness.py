@@ -44,7 +44,14 @@ class Topic:
 
     def __post_init__(self) -> None:
         self._producer = Producer(
-            {**QUIET, "bootstrap.servers": self.servers, "enable.idempotence": True, "linger.ms": 5}
+            {
+                **QUIET,
+                "bootstrap.servers": self.servers,
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                # After an outage the broker is seen again at once: else the topic is quiet, and the job may take it for idle.
+                "reconnect.backoff.max.ms": 500,
+            }
         )
 
     def send(self, records: Iterable[bytes]) -> None:

@@ -100,7 +100,8 @@ def restart(stop: Callable[[], None], start: Callable[[], None], seconds: float)
 def test_outages_of_each_server_lose_and_double_nothing(kafka, mariadb, elasticsearch, prism, tmp_path) -> None:
     """The job is started once, and gets over each outage by itself."""
     bench = Bench(kafka, mariadb, elasticsearch, prism, tmp_path)
-    job = bench.job(*TIMING)
+    # On a busy machine the feed may need more than ten seconds to find the broker again: longer than it may be silent elsewhere.
+    job = bench.job(*TIMING, "--idle=40s")
     job.start()
     try:
         with fed(bench, seed=12):
