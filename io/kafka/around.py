@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 from confluent_kafka import Message
 
+from clickstream.io.json_text import is_json
 from clickstream.transforms.schema import Around
 
 _HEAD = b'{"value":'
@@ -44,15 +45,7 @@ def _text(value: bytes | str | None) -> str | None:
 
 def wrapped(values: Sequence[bytes], behind: Sequence[bytes]) -> list[bytes]:
     """The values with what is around them. One that is no JSON stays what it is: it is refused for that, and can't pass for more than a value."""
-    return [_HEAD + value + rest if _is_json(value) else value for value, rest in zip(values, behind, strict=True)]
-
-
-def _is_json(value: bytes) -> bool:
-    try:
-        msgspec.json.decode(value, type=msgspec.Raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return False
-    return True
+    return [_HEAD + value + rest if is_json(value) else value for value, rest in zip(values, behind, strict=True)]
 
 
 def unwrapped(record: bytes) -> Unwrapped:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import msgspec
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from clickstream.io.errors import UserError
+from clickstream.io.json_text import is_json
 from clickstream.io.logs.json_values import ValueCutter
 from clickstream.io.logs.table import header_of
 
@@ -229,7 +229,7 @@ def _is_in_lines(handle: Any) -> bool:
 def _is_odd_line(text: bytes) -> bool:
     """Whether the array that the text begins with is a bad record: whole in its line, with objects in the next ones."""
     line, _, behind = text.partition(b"\n")
-    return behind.lstrip()[:1] == b"{" and _is_json(line)
+    return behind.lstrip()[:1] == b"{" and is_json(line)
 
 
 def _goes_beside_lines(text: bytes) -> bool:
@@ -241,12 +241,4 @@ def _goes_beside_lines(text: bytes) -> bool:
         return cutter.is_open and b"\n" in text and line.rstrip()[-1:] in (b"{", b"[", b",")
     if b"\n" not in first.text and line[len(first.text) :].lstrip(b" \t\r,")[:1] not in (b"{", b"\x1e"):
         return False
-    return _is_json(first.text)
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return False
-    return True
+    return is_json(first.text)

@@ -90,7 +90,7 @@ def run_bounded(argv: Sequence[str]) -> int:
     _quiet_submission()
     name = argv[0] if argv[0] in ("reprocess", "verify") else "batch"
     module = import_module(f"clickstream.pipeline.commands.{name}")
-    with bounded_on_flink(argv if name == "batch" else argv[1:], writes_only=name == "batch") as arguments:
+    with bounded_on_flink(argv if name == "batch" else argv[1:], name) as arguments:
         return int(module.main(arguments))
 
 

@@ -117,12 +117,20 @@ def late_seconds(measure: MeasureTimeSpent) -> float:
 
 
 def _read(options: PipelineOptions, bounds: ParseOptions) -> ReadFromKafka | ReadFromKafkaByJava:
-    registry_of(options)  # which Beam's reader has no use for
-    by_java = options.view_as(KafkaOptions).kafka_reader == "java"
-    if by_java and bounds.event_format and bounds.event_format.around:
+    if options.view_as(KafkaOptions).kafka_reader != "java":
+        return read_clicks(options, bounds)
+    _check_plain(options, bounds)
+    return read_by_java(options)
+
+
+def _check_plain(options: PipelineOptions, bounds: ParseOptions) -> None:
+    """Refuses what Beam's reader can't do, which hands out values as they are."""
+    if options.view_as(KafkaOptions).schema_registry:
+        message = "--schema_registry is for the native reader: leave out --kafka_reader=java, or send plain JSON."
+        raise UserError(message)
+    if bounds.event_format and bounds.event_format.around:
         message = "--event_format names a key or header, which only the native reader hands out: leave out --kafka_reader=java."
         raise UserError(message)
-    return read_by_java(options) if by_java else read_clicks(options, bounds)
 
 
 def read_clicks(options: PipelineOptions, bounds: ParseOptions) -> ReadFromKafka:
@@ -149,14 +157,11 @@ def registry_of(options: PipelineOptions) -> SchemaRegistry | None:
     """The Schema Registry, if one is given.
 
     Raises:
-        UserError: Its URL is none, its user has no password, or Beam's reader, which doesn't ask one, is to read.
+        UserError: Its URL is none, or its user has no password.
     """
     kafka = options.view_as(KafkaOptions)
     if not kafka.schema_registry:
         return None
-    if kafka.kafka_reader == "java":
-        message = "--schema_registry is for the native reader: leave out --kafka_reader=java, or send plain JSON."
-        raise UserError(message)
     return SchemaRegistry(
         kafka.schema_registry,
         kafka.schema_registry_user,

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import threading
 import urllib.error
 import urllib.request
 from datetime import datetime, timedelta, timezone
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from rows import metric, table_of
+from serving import serving
 
 from clickstream.io.elasticsearch.actions import action_batches, action_bytes
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection, send_bulk
@@ -251,12 +251,8 @@ class _GuardHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def guard(cluster):
     found = Guard(cluster.connection.hosts)
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
-    thread.start()
-    yield found
-    found.shutdown()
-    found.server_close()
-    thread.join()
+    with serving(found):
+        yield found
 
 
 def test_an_account_that_may_only_write_needs_no_more_when_all_is_there(cluster, guard):

@@ -3,11 +3,13 @@
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 
 from clickstream.io.errors import UserError
 from clickstream.io.flink import FlinkCluster
 from clickstream.pipeline.argv import given, value_of, without
 from clickstream.pipeline.options import read_options
+from clickstream.pipeline.runners.engine import workers_are_here
 from clickstream.pipeline.runners.flink.options import (
     LOCAL,
     check_environment,
@@ -17,7 +19,6 @@ from clickstream.pipeline.runners.flink.options import (
     refuse_other_runners,
     shards_of,
     worker_options,
-    workers_are_loopback,
 )
 from clickstream.pipeline.runners.flink.server import children_say_to, find_job_server, free_port, job_server
 
@@ -27,30 +28,30 @@ _SERVERS = {"mysql", "elasticsearch"}
 
 
 @contextmanager
-def bounded_on_flink(argv: Sequence[str], *, writes_only: bool) -> Iterator[list[str]]:
+def bounded_on_flink(argv: Sequence[str], command: str) -> Iterator[list[str]]:
     """The arguments that a bounded job is to be given instead of these, so that it runs on Flink while the block lasts.
 
     Args:
         argv: The job's options and Flink's.
-        writes_only: Whether what workers make goes to servers alone, if there are some: then they may be on other machines.
+        command: What the job's are for: its name in the table of options.
 
     Raises:
         UserError: An option is missing, wrong or of no use here, or Beam's job server doesn't start.
     """
     completed = _completed(argv)
+    own = reduce(without, _OF_THE_SERVER, completed)
+    read_options(own, command)  # refuses what the command has no use for
     options = read_options(completed)
     check_environment(options)
-    if not workers_are_loopback(options):
-        completed += _elsewhere(given(argv), value_of(argv, "raw_store"), writes_only=writes_only)
+    if not workers_are_here(options):
+        own += _elsewhere(given(argv), value_of(argv, "raw_store"), command)
     version = None if is_local(options) else FlinkCluster(value_of(argv, "flink_master")).version()
-    command, folder = find_job_server(options, version), flink_folder(options)
+    server, folder = find_job_server(options, version), flink_folder(options)
     folder.mkdir(parents=True, exist_ok=True)
     settings, log = flink_settings(options, (folder / "checkpoints").as_uri(), free_port()), folder / "flink.log"
-    with job_server(command, options, settings, log) as endpoint, children_say_to(log):
+    with job_server(server, options, settings, log) as endpoint, children_say_to(log):
         name = f"clickstream-{secrets.token_hex(4)}"
-        for option in _OF_THE_SERVER:
-            completed = without(completed, option)
-        yield [*completed, *worker_options(options), f"--job_endpoint={endpoint}", f"--job_name={name}"]
+        yield [*own, *worker_options(options), f"--job_endpoint={endpoint}", f"--job_name={name}"]
 
 
 def _completed(argv: Sequence[str]) -> list[str]:
@@ -71,13 +72,13 @@ def _completed(argv: Sequence[str]) -> list[str]:
     ]
 
 
-def _elsewhere(chosen: set[str], raw_store: str, *, writes_only: bool) -> list[str]:
+def _elsewhere(chosen: set[str], raw_store: str, command: str) -> list[str]:
     """What is set for workers that don't share this machine's folders.
 
     Raises:
         UserError: The job needs them.
     """
-    if not writes_only:
+    if command != "batch":  # what its workers find isn't written to servers only
         message = "reprocess and verify leave what they find in this machine's folders: give --flink_master=[local], or --environment_type=LOOPBACK."
         raise UserError(message)
     if not chosen & _SERVERS or raw_store == "files":

@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOpt
 from clickstream.io.errors import UserError
 from clickstream.pipeline.argv import given, value_of
 from clickstream.pipeline.options import OutputOptions, duration, read_options
+from clickstream.pipeline.runners.engine import workers_are_here
 
 LOCAL = "[local]"
 # A bundle's results go on, and its timers fire, when it ends: the default of a second would make each window wait for several of them.
@@ -179,12 +180,7 @@ def worker_options(options: PipelineOptions) -> list[str]:
     """Python works in processes of its own: one can die, and several are as fast as several cores."""
     count = parallelism(options)
     loopback = ["--experiments=use_loopback_process_worker", f"--sdk_worker_parallelism={count}"]
-    return [f"--parallelism={count}", *(loopback if workers_are_loopback(options) else [])]
-
-
-def workers_are_loopback(options: PipelineOptions) -> bool:
-    """Whether Python runs on this machine, for certain."""
-    return options.view_as(PortableOptions).environment_type == "LOOPBACK"
+    return [f"--parallelism={count}", *(loopback if workers_are_here(options) else [])]
 
 
 def flink_settings(options: PipelineOptions, place: str, rest_port: int) -> dict[str, str]:

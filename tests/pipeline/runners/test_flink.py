@@ -7,14 +7,12 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PortableOptions
+from live_graph import wire_live
 
 from clickstream.io.errors import UserError
 from clickstream.io.flink import FlinkCluster
-from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.__main__ import main
 from clickstream.pipeline.commands.flink import checkpoint_place
-from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live.job import live_job
 from clickstream.pipeline.options import KafkaOptions, MetricOptions, read_options
 from clickstream.pipeline.runners.flink.job import FlinkJob
 from clickstream.pipeline.runners.flink.options import (
@@ -24,8 +22,6 @@ from clickstream.pipeline.runners.flink.options import (
     with_runner_options,
 )
 from clickstream.pipeline.runners.flink.server import find_job_server
-from clickstream.pipeline.settings import Settings
-from clickstream.pipeline.sinks import Sinks
 
 SOURCE = ["--bootstrap_servers=127.0.0.1:1", "--topic=clicks"]
 LOCAL = [*SOURCE, "--flink_master=[local]"]
@@ -118,14 +114,7 @@ def test_what_exactness_needs_is_set() -> None:
 def test_windows_are_summed_up_by_timers_on_prism_and_by_triggers_elsewhere(runner, by_timers) -> None:
     options = read_options(SOURCE) if by_timers else read_flink_options(LOCAL)
     pipeline = beam.Pipeline(runner, options=options)
-    wire(
-        pipeline,
-        live_job(
-            options,
-            Settings.from_options(options, live=True),
-            Sinks(None, None, "index", SqlConnection("sqlite", "unused")),
-        ),
-    )
+    wire_live(pipeline, options)
     steps = {label.split("/")[1] for label in pipeline.applied_labels if label.startswith("SumByPage/")}
     assert ("SumWindows" in steps, "Sums" in steps) == (by_timers, not by_timers)
 

@@ -14,16 +14,12 @@ from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
+from live_graph import wire_live
 
 from clickstream.io.errors import UserError
-from clickstream.io.sql import SqlConnection
 from clickstream.pipeline.commands.live import _engine
-from clickstream.pipeline.jobs import wire
-from clickstream.pipeline.live.job import live_job
 from clickstream.pipeline.options import read_options
 from clickstream.pipeline.runners.prism import FoundPrism, FoundPrismRunner, find_prism
-from clickstream.pipeline.settings import Settings
-from clickstream.pipeline.sinks import Sinks
 from clickstream.transforms.runner import NO_SPLITS, keep_state_whole
 from tests.services.prism import on_prism
 
@@ -113,12 +109,5 @@ def test_live_jobs_run_without_splits(tmp_path) -> None:
     engine = _engine(options, bounded=False)
     assert isinstance(engine, FoundPrismRunner)
     pipeline = beam.Pipeline(engine, options=options)
-    wire(
-        pipeline,
-        live_job(
-            options,
-            Settings.from_options(options, live=True),
-            Sinks(None, None, "index", SqlConnection("sqlite", "unused")),
-        ),
-    )
+    wire_live(pipeline, options)
     assert {"another", NO_SPLITS} <= {*pipeline.options.view_as(DebugOptions).experiments}

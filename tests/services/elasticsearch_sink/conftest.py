@@ -1,9 +1,8 @@
 """An empty index in the real server, and a proxy before it."""
 
-import threading
-
 import pytest
 from services.bulk_proxy import INDEX, Proxy, drop
+from serving import serving
 
 from clickstream.io.elasticsearch.connection import ElasticsearchConnection
 from clickstream.io.elasticsearch.index import setup_elasticsearch
@@ -24,9 +23,5 @@ def server(elasticsearch):
 @pytest.fixture
 def proxy(server):
     found = Proxy(server.hosts)
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
-    thread.start()
-    yield found
-    found.shutdown()
-    found.server_close()
-    thread.join()
+    with serving(found):
+        yield found

@@ -63,19 +63,6 @@ def account(sql_server, connection):
         each.drop()
 
 
-@pytest.fixture
-def ask(sql_server, connection):
-    opened = sql_server.connect(connection.database)
-
-    def answer(question, *values):
-        with opened.cursor() as cursor:
-            cursor.execute(question, values)
-            return list(cursor.fetchall())
-
-    yield answer
-    opened.close()
-
-
 def write(connection, rows):
     writer = sql.metrics_writer(connection)
     assert writer.write(tables.metric_columns(table_of(rows))) == []

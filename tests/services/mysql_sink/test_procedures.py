@@ -7,32 +7,16 @@ import pytest
 from crowd import START, WINDOW, Seen, crowd, expect, table_of
 
 from clickstream.io import sql
-from clickstream.io.sql import mysql, tables
+from clickstream.io.sql import tables
 
 PAGE = "https://shop.example/"
 EXACT, SMALL = (crowd(4, windows=30, sketch_size=size) for size in (1 << 16, 16))
 
 
 @pytest.fixture
-def connection(sql_server, monkeypatch):
-    monkeypatch.setenv("CLICKSTREAM_TEST_PASSWORD", sql_server.password)
-    made = mysql.connect_by_url(sql_server.url(sql_server.create_database()), password="env:CLICKSTREAM_TEST_PASSWORD")
-    mysql.setup_mysql(made)
-    return made
-
-
-@pytest.fixture
-def ask(sql_server, connection):
+def ask(ask):
     """Asks the server: a statement and its values; gives the first row."""
-    opened = sql_server.connect(connection.database)
-
-    def answer(question, *values):
-        with opened.cursor() as cursor:
-            cursor.execute(question, values)
-            return next(iter(cursor.fetchall()), None)
-
-    yield answer
-    opened.close()
+    return lambda *question: next(iter(ask(*question)), None)
 
 
 def write(connection, seen):
